@@ -1,0 +1,47 @@
+# Every verb sets up .venv by itself when it is needed; nothing but Python, make and git is assumed.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+.PHONY: run test check format bench docs clean
+.DEFAULT_GOAL := run
+
+run: .venv/run ## Start central, three nodes and the console (ARGS="--nodes 5 --skew")
+	@$(BIN)/python run_cluster.py $(ARGS)
+
+test: .venv/dev ## Every test, in under 3 minutes
+	@$(BIN)/pytest $(ARGS)
+
+check: .venv/dev ## Format, lint, types, import rules and the quick tests: before every commit
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/pytest -m "not e2e"
+
+format: .venv/dev ## Put the code into its one format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: .venv/dev ## Print the figures beside their physical limits
+	@$(BIN)/python -m benchmarks.journey $(ARGS)
+
+docs: .venv/dev ## Generate docs/protocol.md and docs/settings.md from the code
+	@$(BIN)/python -m docs.generate
+
+clean: ## Remove what was made here, but no records
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+
+.venv/run: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+.venv/dev: .venv/run
+	@$(BIN)/python -m pip install --quiet --group dev
+	@touch $@

@@ -1,0 +1,91 @@
+"""Central put together: what exists, and in which order it opens and closes."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+
+from aiohttp import web
+
+from central.api import PARTS, Parts, routes
+from central.board import Board
+from central.context import Context
+from central.fleet import Fleet
+from central.journal import Journal
+from central.runs import Runs
+from central.settings import CentralSettings
+from central.store import open_central_store
+from central.time_server import time_server
+from cluster.background import background
+from cluster.clock.base import RealBase
+from cluster.clock.cluster_clock import ClusterClock
+from cluster.peer import Peer, open_session
+from cluster.problem import Refusal
+from cluster.protocol.central import EXCHANGES, JournalAsk
+from cluster.server import PortTaken, fence
+
+
+def build_app(settings: CentralSettings, token: str) -> web.Application:
+    """Central's application."""
+    app = web.Application(middlewares=[fence(token, EXCHANGES)])
+    app.add_routes(routes())
+    app.cleanup_ctx.append(lambda app: _parts(app, settings, token))
+    app.on_shutdown.append(_end_streams)
+    return app
+
+
+@asynccontextmanager
+async def _parts(
+    app: web.Application, settings: CentralSettings, token: str
+) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_central_store(Path(settings.data)))
+        clock = ClusterClock.reference(RealBase())
+        board = Board()
+        journal = Journal(store.database, clock.now_us, board.show_line)
+        stack.push_async_callback(_last_lines, journal)
+        session = await stack.enter_async_context(open_session())
+        try:
+            server = await stack.enter_async_context(
+                time_server(clock, settings.host, settings.ntp_port)
+            )
+        except OSError as error:
+            raise PortTaken(
+                f"UDP port {settings.ntp_port} for the time server: {error.strerror}; "
+                "stop the other program or give --ntp-port"
+            ) from None
+        tasks = await stack.enter_async_context(background())
+        runs = Runs(store.database, board, journal, clock.now_us)
+        context = Context(
+            store,
+            board,
+            journal,
+            runs,
+            clock,
+            tasks,
+            asyncio.Semaphore(settings.runs_at_once),
+            settings.poll_interval,
+            lambda url: Peer(session, url, token),
+        )
+        fleet = Fleet(context)
+        for line in await journal.lines(JournalAsk()):
+            board.show_line(line)
+        tasks.start(journal.run(), "journal")
+        journal.write("info", "central-started", "central started")
+        await runs.load()
+        await fleet.load()
+        app[PARTS] = Parts(context, fleet, server, secrets.token_hex(4), time.monotonic())
+        yield
+        journal.write("info", "central-stopping", "central stops")
+
+
+async def _last_lines(journal: Journal) -> None:
+    with suppress(Refusal):  # the log file has them too
+        await journal.flush()
+
+
+async def _end_streams(app: web.Application) -> None:
+    """Open streams would hold up the stop."""
+    app[PARTS].context.board.close()

@@ -1,0 +1,28 @@
+"""What every lane shares."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from central.board import Board
+from central.journal import Journal
+from central.runs import Runs
+from central.store import CentralStore
+from cluster.background import Background
+from cluster.clock.cluster_clock import ClusterClock
+from cluster.peer import Peer
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The parts of central that lanes work with."""
+
+    store: CentralStore
+    board: Board
+    journal: Journal
+    runs: Runs
+    clock: ClusterClock
+    tasks: Background
+    slots: asyncio.Semaphore  # how many nodes may replicate at the same time
+    poll_interval_s: float
+    peer: Callable[[str], Peer]  # by base URL

@@ -1,0 +1,134 @@
+"""The fleet: every node's lane, and how nodes come and go."""
+
+import asyncio
+
+from central.context import Context
+from central.lane import Lane
+from cluster.problem import Refusal
+from cluster.protocol.central import Gone, Hello
+from cluster.protocol.views import Run, RunKind, StateCounts
+
+
+class Fleet:
+    """All lanes, by name."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._lanes: dict[str, Lane] = {}
+        self._twins: set[str] = set()  # told of already
+        self._changing = asyncio.Lock()  # nodes come, go and are asked one by one
+
+    async def load(self) -> None:
+        """Start the lanes of the nodes that central knew before."""
+        for name, url in await self._context.store.nodes():
+            self._start(name, url)
+
+    def lanes(self) -> list[Lane]:
+        """By name."""
+        return [lane for _, lane in sorted(self._lanes.items())]
+
+    def lane(self, name: str) -> Lane:
+        """Refusal `unknown_node` when there is none."""
+        if name not in self._lanes:
+            raise Refusal("unknown_node", f"no node {name} here; see GET /v1/nodes")
+        return self._lanes[name]
+
+    async def greet(self, hello: Hello) -> Lane:
+        """A node is new, has moved, or is just there: poll it at once.
+
+        Refusal `node_removed` when an operator removed it and none has added it again.
+        """
+        async with self._changing:
+            if hello.name not in self._lanes:
+                await self._add(hello)
+            lane = self._lanes[hello.name]
+            if lane.url != hello.url:
+                await self._refuse_twin(lane, hello)
+                await self._move(lane, hello.url)
+            lane.wake()
+            return lane
+
+    async def move(self, name: str, url: str) -> Lane:
+        """A node has another address."""
+        async with self._changing:
+            lane = self.lane(name)
+            await self._move(lane, url)
+            lane.wake()
+            return lane
+
+    async def remove(self, name: str) -> Gone:
+        """Stop polling a node and end its runs; its records stay."""
+        async with self._changing:
+            lane = self.lane(name)
+            kept = await self._context.store.remove_node(name)
+            await lane.stop()
+            del self._lanes[name]
+            self._context.board.drop_node(name)
+            self._tell("node-removed", f"removed; {kept} records stay here", name)
+            for run in self._context.runs.open_of(name):
+                await self._context.runs.end(run, state="cancelled", error="the node was removed")
+            return Gone(name, kept)
+
+    async def ask_run(self, name: str, kind: RunKind, mode: str) -> Run:
+        """Queue a run for a node."""
+        async with self._changing:
+            return await self._ask(self.lane(name), kind, mode)
+
+    async def ask_all(self, kind: RunKind, mode: str) -> list[Run]:
+        """Queue a run for each node."""
+        async with self._changing:
+            return [await self._ask(lane, kind, mode) for lane in self.lanes()]
+
+    async def cancel(self, run: Run) -> Run:
+        """End a run that has not ended."""
+        if run.node in self._lanes:
+            return await self._lanes[run.node].runner.cancel(run)
+        return await self._context.runs.end(run, state="cancelled")
+
+    async def _ask(self, lane: Lane, kind: RunKind, mode: str) -> Run:
+        run = await self._context.runs.ask(lane.name, kind, mode)
+        lane.runner.run_asked()
+        return run
+
+    async def _refuse_twin(self, lane: Lane, hello: Hello) -> None:
+        """Refusal `name_taken` while another node of this name answers at the old address."""
+        if hello.boot is None:
+            return  # an operator knows what he does
+        await lane.poll_now()
+        if lane.live == "up" and lane.boot not in (None, hello.boot):
+            if hello.url not in self._twins:
+                self._twins.add(hello.url)
+                text = f"another node of this name is at {hello.url}"
+                self._context.journal.write("warning", "name-taken", text, lane.name)
+            raise Refusal("name_taken", f"{lane.name} is up at {lane.url}; give --name another")
+
+    async def _add(self, hello: Hello) -> None:
+        if hello.boot is not None and await self._context.store.is_removed(hello.name):
+            raise Refusal("node_removed", f"add {hello.name} again to poll it")
+        await self._context.store.add_node(hello.name, hello.url)
+        self._tell("node-added", f"added at {hello.url}", hello.name)
+        self._start(hello.name, hello.url)
+
+    async def _move(self, lane: Lane, url: str) -> None:
+        await self._context.store.add_node(lane.name, url)
+        self._tell("node-moved", f"moved from {lane.url} to {url}", lane.name)
+        lane.move(url)
+
+    def counts(self) -> StateCounts:
+        """Nodes by state."""
+        views = [lane.view() for lane in self._lanes.values()]
+        live = [view.live for view in views]
+        return StateCounts(
+            live.count("new"),
+            live.count("up"),
+            live.count("suspect"),
+            live.count("down"),
+            sum(view.data == "in_sync" and view.live == "up" for view in views),
+        )
+
+    def _start(self, name: str, url: str) -> None:
+        self._lanes[name] = lane = Lane(self._context, name, url)
+        lane.start()
+
+    def _tell(self, kind: str, text: str, name: str) -> None:
+        self._context.journal.write("info", kind, text, name)

@@ -1,0 +1,235 @@
+"""A lane: what central does for one node, at that node's own pace.
+
+It asks for the status at a fixed phase, tells up from down, compares the two sets, and while the
+node is down comes back with full-jitter backoff, for ever. Its runner carries out pulls and
+pushes beside the polls. A slow or dead node holds up nobody else.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+from dataclasses import replace
+from random import Random
+
+from central.context import Context
+from central.link import Link, Polled
+from central.liveness import ANSWERED, Liveness, missed
+from central.replication import Replication, Tally
+from central.runner import Runner
+from central.standing import Judgement, Standing, Tidemark, judge
+from cluster.backoff import Backoff
+from cluster.peer import PeerFailed
+from cluster.problem import Refusal
+from cluster.protocol.node import NodeStatus
+from cluster.protocol.views import Level, Live, NodeRecords, NodeView
+
+RETRY_CAP_S = 60.0
+POLL_TIMEOUT_MAX_S = 5.0
+COMPARE_EVERY_S = 5.0  # at most, while the sets differ in a way that is not explained
+
+
+class Lane:
+    """One node's lane. `start` and `stop` bound its life."""
+
+    def __init__(self, context: Context, name: str, url: str) -> None:
+        self.name = name
+        self.url = url
+        self.runner = Runner(context, name, self._replication, self.wake, self.show)
+        self._context = context
+        self._link = Link(context.peer(url), name)
+        self._liveness = Liveness()
+        self._status: NodeStatus | None = None
+        self._judgement = Judgement("unknown", NodeRecords())
+        self._standing = Standing()
+        self._rtt_ms: float | None = None
+        self._apart_ms: float | None = None
+        self._last_seen: int | None = None
+        self._proven: int | None = None
+        self._next_try: int | None = None
+        self._compared_s = float("-inf")
+        self._wake = asyncio.Event()
+        self._polls: set[asyncio.Future[None]] = set()
+        self._backoff = Backoff(context.poll_interval_s, RETRY_CAP_S, Random())
+        self._loops: list[asyncio.Task[None]] = []
+
+    @property
+    def live(self) -> Live:
+        return self._liveness.live
+
+    @property
+    def boot(self) -> str | None:
+        """The boot of the node that answered last."""
+        return self._status.boot if self._status else None
+
+    def move(self, url: str) -> None:
+        """The node is at this address from now on."""
+        self.url = url
+        self._link = Link(self._context.peer(url), self.name)
+
+    def start(self) -> None:
+        self._loops = [
+            self._context.tasks.start(self._poll_for_ever(), f"poll {self.name}"),
+            self._context.tasks.start(self.runner.work(), f"runs {self.name}"),
+        ]
+        self.show()
+
+    async def stop(self) -> None:
+        """End both loops and what they do; runs that are open stay open."""
+        for task in self._loops:
+            task.cancel()
+        await asyncio.wait(self._loops)
+        await self.runner.stop()
+
+    def wake(self) -> None:
+        """Poll as soon as possible."""
+        self._wake.set()
+
+    async def poll_now(self) -> None:
+        """Poll, and return when the poll is over."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._polls.add(done)
+        self.wake()
+        await done
+
+    async def _poll_for_ever(self) -> None:
+        waiting: set[asyncio.Future[None]] = set()
+        try:
+            while True:
+                self._wake.clear()
+                waiting, self._polls = self._polls, set()
+                await self._poll()
+                delay_s = self._delay_s()
+                self._next_try = self._context.clock.now_us() + int(delay_s * 1e6)
+                self.show()
+                for done in waiting:
+                    if not done.done():
+                        done.set_result(None)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(delay_s):
+                        await self._wake.wait()
+        finally:
+            for done in (*waiting, *self._polls):
+                if not done.done():
+                    done.set_exception(Refusal("unknown_node", f"{self.name} is polled no more"))
+
+    async def _poll(self) -> None:
+        """One poll, whatever comes of it: whether the node is up follows from the status alone."""
+        before = self._liveness
+        timeout_s = min(POLL_TIMEOUT_MAX_S, self._context.poll_interval_s * 0.8)
+        try:
+            sent = self._context.clock.now_us()
+            polled = await self._link.status(timeout_s)
+        except PeerFailed as failure:
+            self._liveness = missed(before, failure)
+        else:
+            self._liveness = ANSWERED
+            await self._compare(polled, sent)
+        self._tell(before)
+
+    async def _compare(self, polled: Polled, sent_us: int) -> None:
+        """Judge by the digests; what is to be proven or looked into is the runner's work."""
+        status = polled.status
+        try:
+            own, standing = await self._context.store.standing(self.name)
+        except Refusal as refusal:  # our own database: tells nothing about the node
+            self._liveness = missed(self._liveness, PeerFailed("internal", str(refusal)))
+            self._judgement = replace(self._judgement, data="unknown")
+            return
+        self._note(polled, sent_us, standing)
+        self._standing = standing
+        self._judgement = judge(status.epoch, status.records, own, standing)
+        if self._judgement.data == "in_sync":
+            self._proven = self._last_seen
+            if standing.tidemark != Tidemark(status.epoch, status.records.last_position):
+                self.runner.look(status)
+        elif not self._judgement.explained and self._may_look_closer():
+            self.runner.look(status)
+
+    def _note(self, polled: Polled, sent_us: int, standing: Standing) -> None:
+        status = polled.status
+        self._tell_new_epoch(status, standing)
+        self._status = status
+        self._rtt_ms = round(polled.rtt_s * 1000, 3)
+        self._last_seen = sent_us + int(polled.rtt_s * 1e6)
+        self._apart_ms = round((status.now - (sent_us + self._last_seen) / 2) / 1000, 3)
+
+    def _tell_new_epoch(self, status: NodeStatus, standing: Standing) -> None:
+        known = standing.tidemark.epoch if standing.tidemark else status.epoch
+        before = self._status.epoch if self._status else known
+        if status.epoch != before:
+            self._context.journal.write(
+                "warning",
+                "new-epoch",
+                f"came back with another database, which holds {status.records.count} records; "
+                "a push restores what central holds",
+                self.name,
+            )
+
+    def _may_look_closer(self) -> bool:
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._compared_s < COMPARE_EVERY_S:
+            return False
+        self._compared_s = now_s
+        return True
+
+    def _tell(self, before: Liveness) -> None:
+        """Let the runner know, and journal a change of state, once."""
+        now = self._liveness
+        if now.live == "up":
+            self.runner.up.set()
+            self._backoff.reset()
+        else:
+            self.runner.up.clear()
+        if now.live == before.live:
+            return
+        texts: dict[Live, str] = {
+            "new": "is new",
+            "up": f"is up again after {before.failures} misses" if before.failures else "is up",
+            "suspect": f"missed a poll: {now.detail}",
+            "down": f"is down after {now.failures} misses: {now.detail}; waited for",
+        }
+        level: Level = "info" if now.live == "up" else "warning"
+        self._context.journal.write(level, f"node-{now.live}", texts[now.live], self.name)
+
+    def _delay_s(self) -> float:
+        """Until the next poll: the next slot of this node's phase, or a backoff when down."""
+        if self._liveness.live == "down":
+            return self._backoff.next_s()
+        interval_s = self._context.poll_interval_s
+        digest = hashlib.blake2b(self.name.encode(), digest_size=8).digest()
+        phase_s = int.from_bytes(digest, "big") / 2**64 * interval_s
+        return interval_s - (asyncio.get_running_loop().time() - phase_s) % interval_s
+
+    def _replication(self, tally: Tally) -> Replication:
+        # A link of its own, so that it counts this replication's bytes only.
+        link = Link(self._context.peer(self.url), self.name)
+        return Replication(link, self._context.store, self._context.clock.now_us, tally)
+
+    def show(self) -> None:
+        """Put the newest view on the board."""
+        self._context.board.show_node(self.view())
+
+    def view(self) -> NodeView:
+        status, liveness, judgement = self._status, self._liveness, self._judgement
+        return NodeView(
+            name=self.name,
+            url=self.url,
+            live=liveness.live,
+            data=judgement.data,
+            records=judgement.records,
+            clock=status.clock if status else None,
+            apart_ms=self._apart_ms,
+            source=status.source if status else None,
+            rtt_ms=self._rtt_ms,
+            last_seen=self._last_seen,
+            next_try=self._next_try,
+            proven=self._proven,
+            failures=liveness.failures,
+            reason=liveness.reason,
+            detail=liveness.detail,
+            conflicts=judgement.conflicts,
+            version=status.version if status else None,
+            epoch=status.epoch if status else None,
+            tidemark=self._standing.tidemark.position if self._standing.tidemark else None,
+            run=self.runner.run,
+        )

@@ -1,0 +1,26 @@
+"""What can be set at central."""
+
+from typing import Annotated
+
+import msgspec
+
+from cluster.settings import Host, LogLevel, Port, Text
+
+
+class CentralSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Central: polls the nodes, keeps their clocks true, and replicates both ways."""
+
+    data: Annotated[Text, msgspec.Meta(description="folder of central.db and the logs")]
+    host: Host = "127.0.0.1"
+    port: Port = 8100
+    ntp_port: Annotated[
+        int, msgspec.Meta(ge=0, le=65535, description="UDP port of the time server; 0: a free one")
+    ] = 8123
+    poll_interval: Annotated[
+        float, msgspec.Meta(ge=0.1, le=3600, description="seconds between two polls of a node")
+    ] = 1.0
+    runs_at_once: Annotated[
+        int, msgspec.Meta(ge=1, le=1000, description="nodes that replicate at the same time")
+    ] = 4
+    token_file: Annotated[Text | None, msgspec.Meta(description="file with the token")] = None
+    log_level: LogLevel = "INFO"

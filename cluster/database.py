@@ -1,0 +1,246 @@
+"""The database door: nobody else opens SQLite or runs a transaction.
+
+One writer owns the one read-write connection of a file. Callers hand it work, a plain function
+of the connection, and hear back after COMMIT; what is waiting is committed together (group
+commit). A failing piece of work is rolled back alone, to its savepoint. Reads run on their own
+connections, which can neither write nor checkpoint: SQLite before 3.51.3 loses rows when two
+connections checkpoint (the WAL-reset bug), and here only the writer's ever does.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiosqlite
+
+from cluster.problem import Refusal
+from cluster.schema import (
+    DatabaseUnusable,
+    Schema,
+    configure,
+    inspect,
+    locked,
+    prepare,
+    transaction,
+)
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+GROUP_MAX = 256  # pieces of work in one commit
+WAITING_MAX = 4096  # pieces of work in the queue; beyond it callers are told to come back
+READERS = 3
+
+READER_PRAGMAS = (
+    "PRAGMA wal_autocheckpoint = 0",
+    "PRAGMA query_only = ON",
+    "PRAGMA busy_timeout = 5000",
+)
+
+
+class _Connection(aiosqlite.Connection):
+    """aiosqlite's connection, able to run a whole function in its thread with one hop."""
+
+    async def run(self, work: Work[T]) -> T:
+        return await self._execute(work, self._conn)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _connect(path: Path, *, read_only: bool) -> _Connection:
+    uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+    return _Connection(
+        partial(sqlite3.connect, uri, uri=True, isolation_level=None, timeout=5.0),
+        iter_chunk_size=1,
+    )
+
+
+class Database:
+    """An open database file. Made by `open_database`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._queue: asyncio.Queue[tuple[Work[Any], asyncio.Future[Any]] | None] = asyncio.Queue(
+            WAITING_MAX
+        )
+        self._readers: asyncio.LifoQueue[_Connection] = asyncio.LifoQueue()
+        self._closed = False
+
+    async def write(self, work: Work[T]) -> T:
+        """Run `work` in a transaction; its result comes after COMMIT.
+
+        `work` may be run again after a failed group, so it must touch nothing but the
+        connection. Once handed over it runs to its end even when the caller is cancelled.
+        Refusal `busy` when too much waits, `storage_failed` when SQLite could not commit:
+        then the outcome is unknown and the same rows should be sent again.
+        """
+        if self._closed:
+            raise Refusal("not_ready", "the service is stopping", retry_after_s=1)
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        try:
+            self._queue.put_nowait((work, future))
+        except asyncio.QueueFull:
+            raise Refusal("busy", f"{WAITING_MAX} writes wait already", retry_after_s=1) from None
+        return await future
+
+    async def read(self, work: Work[T]) -> T:
+        """Run `work` on a read-only connection; it sees what is committed, and one state of it."""
+        reader = await self._readers.get()
+        try:
+            return await reader.run(partial(_read, work))
+        except sqlite3.DatabaseError as error:
+            raise Refusal("storage_failed", f"reading failed: {error}", retry_after_s=1) from error
+        finally:
+            self._readers.put_nowait(reader)
+
+    def size(self) -> int:
+        """Bytes on disk, with the write-ahead log."""
+        total = 0
+        for name in (self.path, self.path.with_name(self.path.name + "-wal")):
+            with suppress(FileNotFoundError):
+                total += name.stat().st_size
+        return total
+
+    async def _write_forever(self, writer: _Connection) -> None:
+        """Commit what waits, together, until the sentinel."""
+        while (first := await self._queue.get()) is not None:
+            jobs = [first]
+            while len(jobs) < GROUP_MAX and not self._queue.empty():
+                job = self._queue.get_nowait()
+                if job is None:
+                    self._queue.put_nowait(None)
+                    break
+                jobs.append(job)
+            await self._commit(writer, jobs)
+
+    async def _commit(
+        self, writer: _Connection, jobs: list[tuple[Work[Any], asyncio.Future[Any]]]
+    ) -> None:
+        try:
+            results = await writer.run(partial(_group, [work for work, _ in jobs]))
+        except _Broken as broken:
+            if len(jobs) > 1:  # nothing was kept, so each can be tried alone
+                for job in jobs:
+                    await self._commit(writer, [job])
+                return
+            results = [broken.error]
+        except sqlite3.Error as error:  # no transaction could begin, or it could not commit
+            results = [error] * len(jobs)
+        _answer(jobs, results)
+
+
+def _answer(jobs: list[tuple[Work[Any], asyncio.Future[Any]]], results: list[Any]) -> None:
+    """Tell each caller what became of its work."""
+    for (_, future), result in zip(jobs, results, strict=True):
+        if future.done():  # the caller has gone; the work is done all the same
+            continue
+        if isinstance(result, sqlite3.Error):
+            log.error("not stored", extra={"event": "storage-failed", "error": str(result)})
+            future.set_exception(Refusal("storage_failed", str(result), retry_after_s=1))
+        elif isinstance(result, BaseException):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+
+
+class _Broken(Exception):
+    """A piece of work broke the transaction of its whole group."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _read(work: Work[T], sql: sqlite3.Connection) -> T:
+    sql.execute("BEGIN")
+    try:
+        return work(sql)
+    except sqlite3.OperationalError as error:
+        if "decode to UTF-8" not in str(error):
+            raise
+        # A text was damaged on the disk. Its record's hash will tell; the others must be readable.
+        sql.text_factory = lambda content: content.decode("utf-8", "replace")
+        try:
+            return work(sql)
+        finally:
+            sql.text_factory = str
+    finally:
+        sql.execute("ROLLBACK")
+
+
+def _group(works: list[Work[Any]], sql: sqlite3.Connection) -> list[Any]:
+    """Run works in one transaction, each behind a savepoint. Exceptions come back as results.
+
+    A piece that ended the transaction itself (disk full, I/O) raises _Broken: nothing was kept.
+    """
+    results: list[Any] = []
+    with transaction(sql):
+        for work in works:
+            sql.execute("SAVEPOINT piece")
+            try:
+                results.append(work(sql))
+            except Exception as error:
+                if not sql.in_transaction or isinstance(error, sqlite3.OperationalError):
+                    raise _Broken(error) from error
+                sql.execute("ROLLBACK TO piece")
+                results.append(error)
+            sql.execute("RELEASE piece")
+    return results
+
+
+@asynccontextmanager
+async def open_database(path: Path, schema: Schema) -> AsyncIterator[Database]:
+    """Open, lock, migrate and serve a file; on leaving, write what waits, then close.
+
+    DatabaseUnusable with one clear line when the file cannot be used.
+    """
+    with locked(path):
+        try:
+            writer = await _open_writer(path, schema)
+        except DatabaseUnusable as error:
+            raise DatabaseUnusable(f"{path}: {error}") from None
+        except sqlite3.Error as error:
+            raise DatabaseUnusable(
+                f"{path}: SQLite says: {error}; give another --data folder"
+            ) from None
+        try:
+            async with _serving(Database(path), writer) as database:
+                yield database
+        finally:
+            await writer.close()
+
+
+async def _open_writer(path: Path, schema: Schema) -> _Connection:
+    """The one read-write connection of a file that is ours, and ready."""
+    await asyncio.to_thread(inspect, path, schema)
+    writer = _connect(path, read_only=False)
+    await writer
+    try:
+        await writer.run(partial(prepare, schema))
+    except BaseException:
+        await writer.close()
+        raise
+    return writer
+
+
+@asynccontextmanager
+async def _serving(database: Database, writer: _Connection) -> AsyncIterator[Database]:
+    readers = [_connect(database.path, read_only=True) for _ in range(READERS)]
+    async with asyncio.TaskGroup() as group:  # a crash of the writer ends the service
+        group.create_task(database._write_forever(writer), name="database-writer")
+        try:
+            for reader in readers:
+                await reader
+                await reader.run(partial(configure, READER_PRAGMAS))
+                database._readers.put_nowait(reader)
+            yield database
+        finally:
+            database._closed = True
+            for reader in readers:
+                await reader.close()
+            await database._queue.put(None)

@@ -1,0 +1,59 @@
+"""An exchange: one request and its reply, declared once.
+
+Method, path, types and limits stand here and nowhere else; `cluster.server` makes the route of
+it, `cluster.peer` the call, `cluster.openapi` the documents. An `Ask` holds the path parameters
+and the query (GET, DELETE) or the JSON body (POST, PATCH), so one frozen Struct is the whole
+request. Asks refuse unknown fields; replies tolerate them, so old and new members can talk.
+"""
+
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+import msgspec
+
+JSON, NDJSON, CSV, SSE, TEXT = (
+    "application/json",
+    "application/x-ndjson",
+    "text/csv",
+    "text/event-stream",
+    "text/plain",
+)
+KIB, MIB = 1024, 1024 * 1024
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An ask without parameters."""
+
+
+AskT = TypeVar("AskT", bound=msgspec.Struct)
+ReplyT = TypeVar("ReplyT")
+
+
+@dataclass(frozen=True)
+class Exchange(Generic[AskT, ReplyT]):
+    """One pair of request and reply.
+
+    `takes` and `gives` are media types, the usual one first; `body_max` and `reply_max` are bytes;
+    `refusals` are the codes that a caller must expect besides those that every exchange has.
+    """
+
+    summary: str
+    method: Literal["GET", "POST", "PATCH", "DELETE"]
+    path: str
+    ask: type[AskT]
+    reply: type[ReplyT]
+    status: int = 200
+    takes: tuple[str, ...] = (JSON,)
+    gives: tuple[str, ...] = (JSON,)
+    body_max: int = 64 * KIB
+    reply_max: int = 1 * MIB
+    public: bool = False
+    refusals: tuple[str, ...] = ()
+
+    @property
+    def has_body(self) -> bool:
+        return self.method in ("POST", "PATCH")
+
+    def url_path(self, ask: AskT) -> str:
+        """The path with the ask's values in the place of its parameters."""
+        return self.path.format_map(msgspec.structs.asdict(ask))

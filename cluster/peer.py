@@ -1,0 +1,267 @@
+"""A peer: another member of the cluster, asked through exchanges.
+
+This is the only place where a foreign client error becomes one of ours. The peer may be hostile:
+every answer has one total deadline and a size limit, is not decompressed, redirected or believed
+before it fits its type.
+"""
+
+import errno
+import socket
+import ssl
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Any, Literal, cast
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from cluster.exchange import JSON, AskT, Exchange, ReplyT
+from cluster.problem import Problem
+
+Reason = Literal[
+    "refused",  # nobody listens there
+    "unreachable",  # no way leads there
+    "dns",
+    "timeout",
+    "reset",  # the connection broke
+    "tls",
+    "auth",  # 401, 403
+    "redirect",
+    "http_4xx",
+    "http_5xx",
+    "too_large",
+    "bad_json",
+    "bad_schema",
+    "bad_http",
+    "wrong_node",
+    "epoch_changed",
+    "internal",  # our own fault: never counts against the peer
+]
+
+
+DETAIL_MAX = 300
+#: Refusals that another moment may change.
+PASSING = ("too_slow", "too_many_requests")
+#: This machine's own want: tells nothing about the peer.
+OUR_WANT = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL}
+
+
+class PeerFailed(Exception):
+    """An exchange that did not come off: `reason` for programs, `detail` for people.
+
+    `problem` is the peer's own refusal where it gave one.
+    """
+
+    def __init__(self, reason: Reason, detail: str, problem: Problem | None = None) -> None:
+        self.reason: Reason = reason
+        self.detail = detail[:DETAIL_MAX]  # a peer may have written it
+        super().__init__(f"{reason}: {self.detail}")
+        self.problem = problem
+
+    @property
+    def definite(self) -> bool:
+        """True when the peer said no: asking the same again gives the same answer."""
+        passing = self.problem is not None and self.problem.code in PASSING
+        return self.reason in ("auth", "http_4xx", "wrong_node") and not passing
+
+
+def open_session() -> aiohttp.ClientSession:
+    """The one client session of a process, tuned for many peers."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, limit_per_host=0),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+        skip_auto_headers=("Accept-Encoding", "User-Agent"),
+    )
+
+
+@lru_cache
+def _decoder(reply: Hashable) -> "msgspec.json.Decoder[Any]":
+    return msgspec.json.Decoder(cast(Any, reply))
+
+
+_PROBLEM = msgspec.json.Decoder(Problem)
+
+
+class Peer:
+    """One member at one base URL."""
+
+    def __init__(self, session: aiohttp.ClientSession, base_url: str, token: str) -> None:
+        self._session = session
+        self._base = base_url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}", "Accept": JSON}
+        self._urls: dict[str, URL] = {}
+        self.bytes_moved = 0
+
+    async def call(
+        self,
+        exchange: Exchange[AskT, ReplyT],
+        ask: AskT,
+        *,
+        timeout_s: float,
+        body: bytes | None = None,
+    ) -> ReplyT:
+        """Ask, within `timeout_s` in all. `body`: sent as it is, as the exchange's first type.
+
+        PeerFailed for everything that goes wrong.
+        """
+        async with self._request(exchange, ask, timeout_s, body) as response:
+            content = await _read(response, exchange.reply_max)
+        self.bytes_moved += len(content) + len(body or b"")
+        if response.status != exchange.status:
+            raise _refused(response.status, content)
+        return self._decode(exchange, content)
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        exchange: Exchange[AskT, ReplyT],
+        ask: AskT,
+        *,
+        connect_timeout_s: float,
+        idle_s: float,
+    ) -> AsyncIterator[AsyncIterator[tuple[str, bytes]]]:
+        """Server-sent events as (event, data); `idle_s` is the longest silence allowed."""
+        timeout = aiohttp.ClientTimeout(total=None, connect=connect_timeout_s, sock_read=idle_s)
+        async with self._request(exchange, ask, timeout, None) as response:
+            if response.status != exchange.status:
+                raise _refused(response.status, await _read(response, exchange.reply_max))
+            yield _events(response, exchange.reply_max)
+
+    @asynccontextmanager
+    async def _request(
+        self,
+        exchange: Exchange[AskT, ReplyT],
+        ask: AskT,
+        timeout: float | aiohttp.ClientTimeout,
+        body: bytes | None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        headers = dict(self._headers)
+        if exchange.has_body:
+            headers["Content-Type"] = exchange.takes[0]
+        if not isinstance(timeout, aiohttp.ClientTimeout):
+            timeout = aiohttp.ClientTimeout(total=timeout)
+        try:
+            url, content = self._target(exchange, ask)
+            async with self._session.request(
+                exchange.method,
+                url,
+                data=content if body is None else body,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+            ) as response:
+                yield response
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise _failed(error) from error
+
+    def _target(self, exchange: Exchange[AskT, ReplyT], ask: AskT) -> tuple[URL, bytes | None]:
+        """The URL, ready made where nothing varies, and the JSON body."""
+        fields = {
+            key: value
+            for key, value in msgspec.to_builtins(ask).items()
+            if f"{{{key}}}" not in exchange.path and value is not None
+        }
+        path = self._base + exchange.url_path(ask)
+        if exchange.has_body:
+            return URL(path, encoded=True), msgspec.json.encode(fields)
+        if fields:
+            return URL(path).with_query({key: _query(value) for key, value in fields.items()}), None
+        if path != self._base + exchange.path:  # the path of one thing; there may be many
+            return URL(path, encoded=True), None
+        if path not in self._urls:
+            self._urls[path] = URL(path, encoded=True)
+        return self._urls[path], None
+
+    def _decode(self, exchange: Exchange[AskT, ReplyT], content: bytes) -> ReplyT:
+        try:
+            if exchange.reply is str:
+                return cast(ReplyT, content.decode())
+            return cast(ReplyT, _decoder(cast(Hashable, exchange.reply)).decode(content))
+        except msgspec.ValidationError as error:
+            raise PeerFailed("bad_schema", str(error)) from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise PeerFailed("bad_json", str(error)) from error
+
+
+def _query(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The whole body, never more than `limit` bytes of it."""
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise PeerFailed("bad_http", "an encoded answer was not asked for")
+    parts, size = [], 0
+    async for chunk in response.content.iter_any():
+        size += len(chunk)
+        if size > limit:
+            raise PeerFailed("too_large", f"the answer is over {limit} bytes")
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+async def _events(response: aiohttp.ClientResponse, limit: int) -> AsyncIterator[tuple[str, bytes]]:
+    """Split a text/event-stream (WHATWG HTML, 9.2) into its events; a comment is a "ping"."""
+    pending = bytearray()
+    async for chunk in response.content.iter_any():
+        pending += chunk
+        if len(pending) > limit:
+            raise PeerFailed("too_large", f"an event is over {limit} bytes")
+        while (end := pending.find(b"\n\n")) >= 0:
+            event, lines = "message", []
+            for line in bytes(pending[:end]).split(b"\n"):
+                field, _, value = line.partition(b": ")
+                if field == b"event":
+                    event = value.decode()
+                elif field == b"data":
+                    lines.append(value)
+            del pending[: end + 2]
+            yield (event, b"\n".join(lines)) if lines else ("ping", b"")
+
+
+def _refused(status: int, content: bytes) -> PeerFailed:
+    """An answer with an unexpected status, with the peer's reason where it gave one."""
+    try:
+        problem = _PROBLEM.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        problem = None
+    detail = f"{status} {problem.detail or problem.title}" if problem else f"status {status}"
+    reason: Reason = "http_5xx" if status >= 500 else "http_4xx"
+    if 300 <= status < 400:
+        reason = "redirect"
+    elif status in (401, 403):
+        reason = "auth"
+    elif problem is not None and problem.code == "epoch_changed":
+        reason = "epoch_changed"
+    return PeerFailed(reason, detail, problem)
+
+
+def _failed(error: Exception) -> PeerFailed:
+    """A foreign client error as one of ours. The order goes from the special to the general."""
+    kinds: tuple[tuple[type[Exception], Reason, str], ...] = (
+        (TimeoutError, "timeout", "no answer in time"),
+        (aiohttp.ClientConnectorDNSError, "dns", "the name is not known"),
+        (aiohttp.ClientSSLError, "tls", "the TLS connection was not accepted"),
+        (ssl.SSLError, "tls", "the TLS connection was not accepted"),
+        (socket.gaierror, "dns", "the name is not known"),
+        (ConnectionRefusedError, "refused", "nobody listens there"),
+        (aiohttp.ClientConnectorError, "refused", "no connection"),
+        (aiohttp.ClientResponseError, "bad_http", "the answer is not valid HTTP"),
+        (aiohttp.ClientPayloadError, "reset", "the answer was cut short"),
+        (aiohttp.ClientConnectionError, "reset", "the connection broke"),
+        (ConnectionError, "reset", "the connection broke"),
+        (OSError, "unreachable", "no way leads there"),
+        (ValueError, "bad_http", "the address is not a URL"),
+    )
+    if type(error) is aiohttp.ClientConnectorError:  # what lies under it says more
+        error = error.os_error
+    if isinstance(error, OSError) and error.errno in OUR_WANT:
+        return PeerFailed("internal", f"{type(error).__name__}: {error}")
+    for kind, reason, text in kinds:
+        if isinstance(error, kind):
+            return PeerFailed(reason, text)
+    return PeerFailed("bad_http", f"{type(error).__name__}: {error}")

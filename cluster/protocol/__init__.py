@@ -1,0 +1,1 @@
+"""The contract: every message and every exchange, version 1."""

@@ -1,0 +1,235 @@
+"""What central answers: to consoles, to scripts, and to nodes that say hello."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from cluster.clock.state import ClockState
+from cluster.exchange import MIB, SSE, Exchange, Nothing
+from cluster.protocol.node import RecordsAsk
+from cluster.protocol.shared import (
+    HEALTH,
+    METRICS,
+    OPENAPI,
+    PAGE_RECORDS_MAX,
+    READY,
+    RECORD_TYPES,
+    Position,
+    RecordPage,
+)
+from cluster.protocol.views import CentralStatus, JournalLine, Level, NodeView, Run, Snapshot
+from cluster.record import NodeName
+from cluster.shape import END, shape
+
+_HOST = r"([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])"
+_PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+Url = Annotated[
+    str, shape(f"^https?://{_HOST}(:{_PORT})?{END}", "http://HOST:PORT and no path", max_length=300)
+]
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An operator adds a node, or a node, which knows its boot, says that it is there.
+
+    A node that an operator removed comes back only when an operator adds it again.
+    """
+
+    name: NodeName
+    url: Url
+    boot: str | None = None
+
+
+class Named(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One node, by its name in the path."""
+
+    name: NodeName
+
+
+class NodeChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A new address for a node."""
+
+    name: NodeName
+    url: Url
+
+
+class PullAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`incremental`: what central lacks. `full`: the node sends all it has."""
+
+    name: NodeName
+    mode: Literal["incremental", "full"] = "incremental"
+
+
+class PushAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`missing`: what the node lacks. `full`: all that central holds of it."""
+
+    name: NodeName
+    mode: Literal["missing", "full"] = "missing"
+
+
+class PullAllAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    mode: Literal["incremental", "full"] = "incremental"
+
+
+class PushAllAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    mode: Literal["missing", "full"] = "missing"
+
+
+class RunId(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    id: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+
+
+class RunsAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The latest runs first; `open` gives only those that have not ended."""
+
+    node: NodeName | None = None
+    open: bool = False
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 100
+
+
+class CentralRecordsAsk(RecordsAsk, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """As at a node, from central's database; `node` picks one node's records."""
+
+    node: NodeName | None = None
+
+
+class JournalAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Lines after `after`, oldest first; without it, the latest."""
+
+    after: Position | None = None
+    level: Level | None = None
+    node: NodeName | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_RECORDS_MAX)] = 200
+
+
+class StreamAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`since`: journal lines after this one only (or the header Last-Event-ID)."""
+
+    since: Position | None = None
+
+
+class NodeList(msgspec.Struct, frozen=True):
+    nodes: list[NodeView]
+
+
+class RunList(msgspec.Struct, frozen=True):
+    runs: list[Run]
+
+
+class JournalPage(msgspec.Struct, frozen=True):
+    lines: list[JournalLine]
+
+
+class Gone(msgspec.Struct, frozen=True):
+    """The node is no longer polled; its records stay at central."""
+
+    name: NodeName
+    records_kept: int
+
+
+STATUS = Exchange("Central's own state", "GET", "/v1/status", Nothing, CentralStatus)
+NODES = Exchange("All nodes", "GET", "/v1/nodes", Nothing, NodeList, reply_max=16 * MIB)
+HELLO = Exchange(
+    "Add a node, or tell that it is there; it is polled at once",
+    "POST",
+    "/v1/nodes",
+    Hello,
+    NodeView,
+    refusals=("name_taken", "node_removed"),
+)
+NODE = Exchange("One node", "GET", "/v1/nodes/{name}", Named, NodeView, refusals=("unknown_node",))
+CHANGE = Exchange(
+    "Change a node's address",
+    "PATCH",
+    "/v1/nodes/{name}",
+    NodeChange,
+    NodeView,
+    refusals=("unknown_node",),
+)
+REMOVE = Exchange(
+    "Forget a node; its records stay",
+    "DELETE",
+    "/v1/nodes/{name}",
+    Named,
+    Gone,
+    refusals=("unknown_node",),
+)
+PULL = Exchange(
+    "Pull a node: central inserts what it lacks",
+    "POST",
+    "/v1/nodes/{name}/pull",
+    PullAsk,
+    Run,
+    status=202,
+    refusals=("unknown_node",),
+)
+PUSH = Exchange(
+    "Push to a node: it inserts what it lacks",
+    "POST",
+    "/v1/nodes/{name}/push",
+    PushAsk,
+    Run,
+    status=202,
+    refusals=("unknown_node",),
+)
+PULL_ALL = Exchange("Pull all nodes", "POST", "/v1/pull", PullAllAsk, RunList, status=202)
+PUSH_ALL = Exchange("Push to all nodes", "POST", "/v1/push", PushAllAsk, RunList, status=202)
+POLL = Exchange(
+    "Poll a node now, skip the wait; answers after the poll",
+    "POST",
+    "/v1/nodes/{name}/poll",
+    Named,
+    NodeView,
+    refusals=("unknown_node",),
+)
+RUNS = Exchange("Runs, the latest first", "GET", "/v1/runs", RunsAsk, RunList)
+RUN = Exchange("One run", "GET", "/v1/runs/{id}", RunId, Run, refusals=("unknown_run",))
+CANCEL = Exchange(
+    "Cancel a run", "DELETE", "/v1/runs/{id}", RunId, Run, refusals=("unknown_run", "run_ended")
+)
+RECORDS = Exchange(
+    "A page of records from central's database",
+    "GET",
+    "/v1/records",
+    CentralRecordsAsk,
+    RecordPage,
+    gives=RECORD_TYPES,
+    reply_max=16 * MIB,
+    refusals=("not_acceptable",),
+)
+JOURNAL = Exchange("Past journal lines", "GET", "/v1/journal", JournalAsk, JournalPage)
+STREAM = Exchange(
+    "Live: a `snapshot` event, then a `delta` event for each change",
+    "GET",
+    "/v1/stream",
+    StreamAsk,
+    Snapshot,
+    gives=(SSE,),
+    reply_max=64 * MIB,
+)
+CLOCK = Exchange("The clock's whole state", "GET", "/v1/clock", Nothing, ClockState)
+
+
+EXCHANGES = (
+    HEALTH,
+    READY,
+    METRICS,
+    OPENAPI,
+    STATUS,
+    NODES,
+    HELLO,
+    NODE,
+    CHANGE,
+    REMOVE,
+    PULL,
+    PUSH,
+    PULL_ALL,
+    PUSH_ALL,
+    POLL,
+    RUNS,
+    RUN,
+    CANCEL,
+    RECORDS,
+    JOURNAL,
+    STREAM,
+    CLOCK,
+)

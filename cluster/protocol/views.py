@@ -1,0 +1,150 @@
+"""What central shows: nodes, runs, journal lines, and the events of its stream."""
+
+from typing import Literal
+
+import msgspec
+
+from cluster.clock.state import ClockState
+from cluster.protocol.node import SourceState
+from cluster.protocol.shared import Count, Disk
+from cluster.record import NodeName, Timestamp
+
+Live = Literal["new", "up", "suspect", "down"]
+Agreement = Literal["in_sync", "behind", "diverged", "unknown"]
+RunKind = Literal["pull", "push"]
+RunState = Literal["queued", "waiting", "running", "succeeded", "failed", "cancelled"]
+Level = Literal["info", "warning", "error"]
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One pull or push of one node. `expected`: records to move, when known before the end.
+
+    Times are microseconds; `reason` says why a run waits or how it ended badly.
+    """
+
+    id: int
+    node: NodeName
+    kind: RunKind
+    mode: str
+    state: RunState
+    asked: Timestamp
+    started: Timestamp | None = None
+    ended: Timestamp | None = None
+    received: Count = 0
+    inserted: Count = 0
+    duplicate: Count = 0
+    conflict: Count = 0
+    rejected: Count = 0
+    bytes: Count = 0
+    expected: Count | None = None
+    attempts: Count = 0
+    reason: str | None = None
+    error: str | None = None
+
+    @property
+    def ended_already(self) -> bool:
+        return self.state in ("succeeded", "failed", "cancelled")
+
+
+class NodeRecords(msgspec.Struct, frozen=True):
+    """Counts at both sides; `null` where it is not known."""
+
+    node: Count | None = None
+    central: Count = 0
+    missing_at_central: Count | None = None
+    missing_at_node: Count | None = None
+
+
+class NodeView(msgspec.Struct, frozen=True, kw_only=True):
+    """One node as central sees it.
+
+    `data` is `in_sync` only when the two digests were equal at the last poll (`proven`: when);
+    `last_seen`, `next_try` and `proven` are microseconds of central's clock; `apart_ms` is the
+    node's cluster clock minus central's, known to within half of `rtt_ms`.
+    """
+
+    name: NodeName
+    url: str
+    live: Live
+    data: Agreement
+    records: NodeRecords
+    clock: ClockState | None = None
+    apart_ms: float | None = None
+    source: SourceState | None = None
+    rtt_ms: float | None = None
+    last_seen: Timestamp | None = None
+    next_try: Timestamp | None = None
+    proven: Timestamp | None = None
+    failures: int = 0
+    reason: str | None = None
+    detail: str | None = None
+    conflicts: int = 0
+    version: str | None = None
+    epoch: str | None = None
+    tidemark: int | None = None
+    run: Run | None = None
+
+
+class JournalLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the journal, numbered without gaps."""
+
+    seq: int
+    ts: Timestamp
+    level: Level
+    kind: str
+    node: str | None
+    text: str
+
+
+class StateCounts(msgspec.Struct, frozen=True):
+    """Nodes by state."""
+
+    new: int
+    up: int
+    suspect: int
+    down: int
+    in_sync: int
+
+
+class TimeService(msgspec.Struct, frozen=True):
+    """The SNTP server: its UDP port and how many requests it answered."""
+
+    port: int
+    answered: int
+
+
+class CentralStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Central itself. `poll_interval_s`: how often each node is asked."""
+
+    epoch: str
+    boot: str
+    version: str
+    now: Timestamp
+    nodes: StateCounts
+    records: int
+    runs_open: int
+    poll_interval_s: float
+    clock: ClockState
+    time: TimeService
+    disk: Disk
+    uptime_s: float
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The first event of a stream: everything a console shows."""
+
+    now: Timestamp
+    status: CentralStatus
+    nodes: list[NodeView]
+    runs: list[Run]
+    journal: list[JournalLine]
+
+
+class Delta(msgspec.Struct, frozen=True, kw_only=True):
+    """Each later event: whole new views of what changed, names of nodes that are gone."""
+
+    now: Timestamp
+    nodes: list[NodeView]
+    runs: list[Run]
+    journal: list[JournalLine]
+    gone: list[str]

@@ -1,0 +1,208 @@
+"""The server side of exchanges: routes, the middleware, and the life of a service.
+
+`serve` makes the route of an exchange and a handler; `fence` asks for the token, turns every
+refusal into problem+json and everything unexpected into `internal` with its traceback in the
+log only; `run` binds the port first, opens the app, and stops on a signal or on a crash.
+"""
+
+import asyncio
+import errno
+import hmac
+import logging
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from cluster.exchange import JSON, AskT, Exchange, ReplyT
+from cluster.handler import Runner, problem_response
+from cluster.logs import GREETING
+from cluster.problem import Refusal
+from cluster.shape import wording
+
+log = logging.getLogger(__name__)
+encode = msgspec.json.encode
+
+SHUTDOWN_S = 5.0
+KEEPALIVE_S = 75.0
+BODY_S = 60.0  # for a whole body to come in
+
+
+class PortTaken(Exception):
+    """Another program listens on this port, or the address is not of this machine."""
+
+
+def serve(
+    exchange: Exchange[AskT, ReplyT],
+    handler: Callable[[web.Request, AskT], Awaitable[ReplyT | web.StreamResponse]],
+) -> web.RouteDef:
+    """The route of an exchange: reads the ask, calls the handler, writes its reply."""
+
+    async def endpoint(request: web.Request) -> web.StreamResponse:
+        reply = await handler(request, await _ask(request, exchange))
+        if isinstance(reply, web.StreamResponse):
+            return reply
+        return web.Response(body=encode(reply), status=exchange.status, content_type=JSON)
+
+    exactly = {"allow_head": False} if exchange.method == "GET" else {}
+    return web.RouteDef(exchange.method, exchange.path, endpoint, exactly)
+
+
+async def _ask(request: web.Request, exchange: Exchange[AskT, ReplyT]) -> AskT:
+    """The ask of a request, checked. Refusal when it is not one."""
+    fields: dict[str, Any] = dict(request.query)
+    if len(fields) != len(request.query):
+        raise Refusal("bad_value", "a query parameter is given twice")
+    if fields and exchange.has_body:
+        raise Refusal("bad_value", "no query parameters here; values go into the body")
+    if exchange.has_body and exchange.takes == (JSON,):
+        fields = await _json_object(request, exchange.body_max)
+    if twice := fields.keys() & request.match_info.keys():
+        raise Refusal("bad_value", f"{min(twice)}: stands in the path already")
+    fields |= request.match_info
+    try:
+        return msgspec.convert(fields, exchange.ask, strict=exchange.has_body)
+    except msgspec.ValidationError as error:
+        raise Refusal("bad_value", wording(error)) from None
+
+
+async def _json_object(request: web.Request, limit: int) -> dict[str, Any]:
+    body = await read_body(request, limit, (JSON,))
+    if not body:
+        return {}
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Refusal("bad_json", f"a JSON object is needed: {wording(error)}") from None
+
+
+async def read_body(request: web.Request, limit: int, takes: tuple[str, ...]) -> bytes:
+    """The whole body. Refusal over `limit` bytes, for another media type or an encoding."""
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise Refusal("unsupported_type", "send the body without Content-Encoding")
+    if request.can_read_body and request.content_type not in takes:
+        raise Refusal("unsupported_type", f"send Content-Type: {' or '.join(takes)}")
+    if (request.content_length or 0) > limit:
+        raise Refusal("too_large", f"at most {limit} bytes; send it in parts")
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for chunk in request.content.iter_any():
+                size += len(chunk)
+                if size > limit:
+                    raise Refusal("too_large", f"at most {limit} bytes; send it in parts")
+                parts.append(chunk)
+    except TimeoutError:
+        raise Refusal("too_slow", f"not all of it came in {BODY_S} s; send less") from None
+    return b"".join(parts)
+
+
+def accepted(request: web.Request, gives: tuple[str, ...]) -> str:
+    """The media type to answer with, by the Accept header. Refusal when none fits."""
+    wanted = request.headers.get("Accept", "*/*")
+    for part in wanted.split(","):
+        kind = part.split(";")[0].strip().lower()
+        if kind in ("*/*", ""):
+            return gives[0]
+        for given in gives:
+            if kind in (given, given.split("/")[0] + "/*"):
+                return given
+    raise Refusal("not_acceptable", f"this can be had as {', '.join(gives)}")
+
+
+def fence(token: str, exchanges: tuple[Exchange[Any, Any], ...]) -> Middleware:
+    """Nobody in without the token; nothing out but replies and problems."""
+    public = {exchange.path for exchange in exchanges if exchange.public}
+    expected = f"Bearer {token}".encode()
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+            if request.path not in public and not hmac.compare_digest(given, expected):
+                raise Refusal("unauthorized", "send Authorization: Bearer TOKEN")
+            return await handler(request)
+        except Refusal as refusal:
+            return problem_response(refusal.problem)
+        except web.HTTPException as error:
+            return _http_refused(error)
+        except web.RequestPayloadError as error:
+            return problem_response(Refusal("bad_request", f"the body broke off: {error}").problem)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:
+            log.exception("request failed", extra={"event": "bug", "path": request.path})
+            return problem_response(
+                Refusal("internal", "the service's log has the details").problem
+            )
+
+    return guard
+
+
+def _http_refused(error: web.HTTPException) -> web.Response:
+    """aiohttp's own errors in our words."""
+    codes = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+    code = codes.get(error.status, "bad_request" if error.status < 500 else "internal")
+    allowed = error.headers.get("Allow")
+    refusal = Refusal(code, f"allowed: {allowed}" if allowed else error.reason)
+    response = problem_response(refusal.problem)
+    if allowed:
+        response.headers["Allow"] = allowed
+    return response
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening TCP socket, before anything else is opened. PortTaken says what to do."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=256)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken(
+                f"port {port} on {host} is taken; stop the other program or give --port"
+            ) from None
+        raise PortTaken(f"cannot listen on {host} port {port}: {error.strerror}") from None
+    except OverflowError:
+        raise PortTaken(f"there is no port {port}; ports go from 0 to 65535") from None
+
+
+def base_url(listener: socket.socket) -> str:
+    """The http URL of a listening socket, with the port that it really got."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def runner_of(app: web.Application) -> Runner:
+    """What serves an app, the same everywhere."""
+    return Runner(
+        app,
+        access_log=None,
+        shutdown_timeout=SHUTDOWN_S,
+        keepalive_timeout=KEEPALIVE_S,
+        handler_cancellation=False,
+        auto_decompress=False,  # encoded bodies are refused; a bomb is never unpacked
+    )
+
+
+async def run(app: web.Application, listener: socket.socket, greeting: str) -> None:
+    """Serve until SIGTERM or SIGINT, or until a background task of the app crashes.
+
+    The crash comes out of here as an exception group: a service never runs on without a part.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    runner = runner_of(app)
+    try:
+        await runner.setup()
+        await web.SockSite(runner, listener).start()
+        log.info(greeting, extra={"event": GREETING})
+        await stop.wait()
+        log.info("stopping", extra={"event": "stopping"})
+    finally:
+        await runner.cleanup()

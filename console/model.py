@@ -1,0 +1,219 @@
+"""What a node or a run looks like: one word for its state, the worst of all that is known.
+
+A glyph, a word and a tone, because colour alone is not enough. Severity orders the fleet; a tone
+is a role, which the style sheet turns into a colour of the theme.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from cluster.clock.state import ClockState
+from cluster.protocol.views import NodeView, Run
+from console import format as fmt
+
+Tone = Literal["plain", "muted", "error", "warning", "primary", "success"]
+Piece = tuple[str, Tone]
+Line = tuple[Piece, ...]
+
+DRIFT_BAD_MS = 500.0
+DRIFT_WARN_MS = 100.0
+MISSES_TO_DOWN = 3
+KIND_GLYPH = {"pull": "⇣", "push": "⇡"}
+BAR_FULL, BAR_EMPTY, BAR_UNKNOWN = "━", "─", "·"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How bad it is (0 is the worst), and how that looks."""
+
+    severity: int
+    glyph: str
+    word: str
+    tone: Tone
+
+
+#: The states of a node with their look, the worst first.
+DIVERGED = State(0, "≠", "DIVERGED", "error")
+DOWN = State(1, "○", "DOWN", "error")
+CLOCK_BAD = State(2, "◷", "CLOCK-BAD", "warning")
+SUSPECT = State(3, "◐", "SUSPECT", "warning")
+RUNS = {"pull": State(4, "⇣", "PULL", "primary"), "push": State(4, "⇡", "PUSH", "primary")}
+BEHIND = State(5, "●", "UP", "success")
+IN_SYNC = State(6, "●", "UP", "success")
+NEW = State(7, "·", "NEW", "muted")
+
+
+def state_of(view: NodeView) -> State:
+    """The worst that is known of a node."""
+    if view.data == "diverged":
+        return DIVERGED
+    if view.live == "down":
+        return DOWN
+    if clock_bad_ms(view.clock) is not None:
+        return CLOCK_BAD
+    if view.live == "suspect":
+        return SUSPECT
+    if view.run is not None and not view.run.ended_already:
+        return RUNS[view.run.kind]
+    if view.live == "new":
+        return NEW
+    return IN_SYNC if view.data == "in_sync" else BEHIND
+
+
+def beside_of(view: NodeView, now_us: int, per_s: float | None = None) -> Piece:
+    """What is said beside the state; `per_s` is the rate of the node's run."""
+    state = state_of(view)
+    if state is IN_SYNC:
+        return "in sync", "muted"
+    if state is NEW:
+        return "never answered", "muted"
+    if state is BEHIND:
+        return ("behind" if view.data == "behind" else "not compared"), "warning"
+    if view.run is not None and state in RUNS.values():
+        return run_says(view.run, per_s), "plain"
+    return _trouble(view, state, now_us) + _run_tail(view.run), "plain"
+
+
+def _trouble(view: NodeView, state: State, now_us: int) -> str:
+    if state is DIVERGED:
+        away = "" if view.live == "up" else f" · {view.live}"
+        return (f"{view.conflicts:,} conflict" if view.conflicts else "sets differ") + away
+    if state is DOWN:
+        return retry_text(view, now_us)
+    if state is CLOCK_BAD and view.live == "up":  # the drift has a column of its own
+        return {"in_sync": "in sync", "behind": "behind"}.get(view.data, "not compared")
+    return f"{view.failures}/{MISSES_TO_DOWN} missed"
+
+
+def retry_text(view: NodeView, now_us: int) -> str:
+    """`retry 0:24 #7`, counted on central's clock."""
+    if view.next_try is None:
+        return f"tried #{view.failures}"
+    left_s = (view.next_try - now_us) / fmt.SECOND_US
+    return f"retry {fmt.span(left_s + 0.999)} #{view.failures}"
+
+
+def _run_tail(run: Run | None) -> str:
+    """A run of a node whose word is about something worse: ` ⇣43%`."""
+    if run is None or run.ended_already:
+        return ""
+    known = percent(run)
+    return f" {KIND_GLYPH[run.kind]}" + (f"{known}%" if known is not None else "")
+
+
+def clock_bad_ms(clock: ClockState | None) -> float | None:
+    """The drift, when it is over the limit even after its error bar is taken off."""
+    if clock is None or clock.drift_ms is None or clock.bound_ms is None:
+        return None
+    return clock.drift_ms if abs(clock.drift_ms) - clock.bound_ms > DRIFT_BAD_MS else None
+
+
+def drift_cell(view: NodeView) -> Piece:
+    """The drift and how loud it is said. Of a node that is not up nothing is known now."""
+    ms = view.clock.drift_ms if view.clock is not None and view.live == "up" else None
+    if ms is None:
+        return fmt.NO_VALUE, "muted"
+    return fmt.drift(ms), "warning" if abs(ms) > DRIFT_WARN_MS else "plain"
+
+
+def at_node_cell(view: NodeView, width: int) -> Piece:
+    """The records at the node; `~` when the node is not up and the count is old."""
+    if view.records.node is None:
+        return fmt.NO_VALUE, "muted"
+    if view.live != "up":
+        return fmt.fit(view.records.node, width, "~"), "muted"
+    return fmt.fit(view.records.node, width), "plain"
+
+
+def missing_cell(view: NodeView, side: Literal["central", "node"], width: int) -> Piece:
+    """The records that one side lacks; `?` while the node is not up."""
+    missing = view.records.missing_at_central
+    if side == "node":
+        missing = view.records.missing_at_node
+    if view.live != "up":
+        return fmt.UNKNOWN, "muted"
+    if not missing:
+        return fmt.count(missing), "muted"
+    return fmt.fit(missing, width), "warning"
+
+
+def missing_both_cell(view: NodeView, width: int) -> Piece:
+    """One column for both: what pull would bring or, when that is less, `⇡` what push would."""
+    at_node, at_central = view.records.missing_at_node, view.records.missing_at_central
+    if view.live == "up" and at_node and at_node > (at_central or 0):
+        return fmt.fit(at_node, width, "⇡"), "warning"
+    return missing_cell(view, "central", width)
+
+
+def percent(run: Run) -> int | None:
+    """How much of a run is done, when it is known how much there is."""
+    if run.state != "running" or not run.expected:
+        return None
+    return min(100, run.received * 100 // run.expected)
+
+
+def run_says(run: Run, per_s: float | None) -> str:
+    """What to say beside the word of an open run."""
+    if run.state == "waiting":
+        return f"waits: {fmt.safe(run.reason)}" if run.reason else "waiting"
+    if run.state == "queued":
+        return "queued"
+    known = percent(run)
+    done = f"{known}%" if known is not None else fmt.short(run.received)
+    return f"{done} {fmt.rate(per_s)}" if per_s else done
+
+
+def time_left_s(run: Run, per_s: float | None) -> float | None:
+    """Seconds to go at this rate, when both the rate and the end are known."""
+    if not per_s or not run.expected:
+        return None
+    return max(0, run.expected - run.received) / per_s
+
+
+def bar(run: Run, width: int) -> Line:
+    """A progress bar of exactly `width` cells; dots when nothing can be said."""
+    known = percent(run)
+    if known is None:
+        return ((BAR_UNKNOWN * width, "muted"),)
+    full = width * known // 100
+    return (BAR_FULL * full, "primary"), (BAR_EMPTY * (width - full), "muted")
+
+
+def result_of(run: Run) -> Piece:
+    """How a run ended, with what a reader must know of it."""
+    if run.state == "cancelled":
+        return "cancelled", "muted"
+    if run.state == "failed":
+        said = run.error or run.reason
+        return f"failed: {fmt.safe(said)}" if said else "failed", "error"
+    odd = [
+        f"{fmt.count(number)} {word}"
+        for number, word in ((run.conflict, "conflict"), (run.rejected, "rejected"))
+        if number
+    ]
+    if odd:
+        return f"ok, but {', '.join(odd)}", "warning"
+    return (f"ok, {fmt.count(run.inserted)} new" if run.inserted else "ok, nothing new"), "success"
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The fleet in one line."""
+
+    nodes: int
+    by_word: dict[str, int]
+    missing: int
+
+
+def overview(views: Iterable[NodeView]) -> Overview:
+    """How many nodes show each word, and how many records central is known to lack."""
+    by_word: dict[str, int] = {}
+    missing = nodes = 0
+    for view in views:
+        word = state_of(view).word
+        by_word[word] = by_word.get(word, 0) + 1
+        nodes += 1
+        if view.live == "up":
+            missing += view.records.missing_at_central or 0
+    return Overview(nodes, by_word, missing)

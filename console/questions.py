@@ -1,0 +1,135 @@
+"""What is asked before something is started or stopped: always with the numbers.
+
+One node is confirmed with a key; all of them with a phrase that holds their number, so that
+nobody moves every record of a fleet out of habit.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cluster.protocol.views import NodeView, Run, RunKind
+from console import format as fmt
+from console.model import DRIFT_BAD_MS, Line, clock_bad_ms
+
+LABEL, NAMES_WIDTH = 20, 36
+
+
+@dataclass(frozen=True)
+class Question:
+    """`phrase`: what must be typed; None when one key is enough."""
+
+    title: str
+    lines: tuple[Line, ...]
+    start: str
+    phrase: str | None = None
+
+
+def ask_one(kind: RunKind, view: NodeView, per_s: float | None) -> Question:
+    """Pull from or push to one node."""
+    name = fmt.cut(fmt.safe(view.name), 30)
+    missing = _missing(kind, view)
+    pull = kind == "pull"
+    lines: list[Line] = [
+        (
+            (
+                f"Pull from {name} into central?" if pull else f"Push to {name} from central?",
+                "plain",
+            ),
+        ),
+        (),
+        _fact(f"missing at {'central' if pull else 'node'}", _records(missing, view)),
+        _fact("conflicts", fmt.count(view.conflicts) if view.conflicts else "none seen"),
+        _fact("about", _about(missing, per_s)),
+    ]
+    lines += [_fact("state", said) for said in _cautions(view)]
+    side = "central" if pull else "the node"
+    lines += [(), ((f"Safe to repeat: what {side} has is skipped.", "muted"),)]
+    return Question(kind.upper(), tuple(lines), "Start (y)")
+
+
+def ask_all(kind: RunKind, views: Sequence[NodeView]) -> Question:
+    """Pull from or push to every node."""
+    up = [view for view in views if view.live == "up"]
+    away = [view for view in views if view.live != "up"]
+    known = [missing for view in up if (missing := _missing(kind, view)) is not None]
+    to_do = sum(1 for missing in known if missing)
+    pull, nodes = kind == "pull", f"{len(views):,} {'node' if len(views) == 1 else 'nodes'}"
+    way = "Pull from" if pull else "Push central's records to"
+    lines: list[Line] = [
+        ((f"{way} {nodes}.", "plain"),),
+        (),
+        _fact("will move", f"{sum(known):,} records of {to_do:,} {_plural('node', to_do)}"),
+        _fact("nothing to do", f"{len(known) - to_do:,} of {nodes}"),
+    ]
+    if len(known) < len(up):
+        lines.append(_fact("not known yet", f"{len(up) - len(known):,} of {nodes}"))
+    for label, some in (
+        ("not up, will wait", away),
+        ("diverged", [view for view in views if view.data == "diverged"]),
+        (f"clock over {DRIFT_BAD_MS:.0f}ms", [v for v in up if clock_bad_ms(v.clock) is not None]),
+    ):
+        if some:
+            lines.append(_fact(label, _names(some)))
+    phrase = f"{kind.upper()} {len(views)}"
+    lines += [(), ((f"Type {phrase} to go on:", "plain"),)]
+    return Question(f"{kind.upper()} ALL", tuple(lines), "Start", phrase)
+
+
+def ask_cancel(run: Run) -> Question:
+    """Cancel a run that is open."""
+    moved = fmt.count(run.received) if run.received else "nothing yet"
+    return Question(
+        "CANCEL RUN",
+        (
+            ((f"Cancel run {run.id}: {run.kind} {fmt.cut(fmt.safe(run.node), 30)}?", "plain"),),
+            (),
+            _fact("state", fmt.cut(fmt.safe(run.reason or run.state), NAMES_WIDTH)),
+            _fact("moved so far", moved),
+            (),
+            (("What has been moved stays; the next run goes on from there.", "muted"),),
+        ),
+        "Cancel run (y)",
+    )
+
+
+def _missing(kind: RunKind, view: NodeView) -> int | None:
+    return view.records.missing_at_central if kind == "pull" else view.records.missing_at_node
+
+
+def _records(missing: int | None, view: NodeView) -> str:
+    if missing is None:
+        return "not known"
+    old = "" if view.live == "up" else " when it was last seen"
+    return f"{missing:,} {_plural('record', missing)}{old}"
+
+
+def _about(missing: int | None, per_s: float | None) -> str:
+    if per_s is None or missing is None:
+        return "no rate known yet"
+    return f"{fmt.span(missing / per_s + 0.999)} at {fmt.rate(per_s)}"
+
+
+def _cautions(view: NodeView) -> list[str]:
+    """What is odd about the node, in words."""
+    said = []
+    if view.live != "up":
+        said.append(f"{view.live}: waits until it is up")
+    if view.data == "diverged":
+        said.append("diverged: conflicts are kept out")
+    if (bad_ms := clock_bad_ms(view.clock)) is not None:
+        said.append(f"its system clock is off by {fmt.drift(bad_ms)}")
+    if view.run is not None and not view.run.ended_already:
+        said.append(f"run {view.run.id} ({view.run.kind}) is {view.run.state}")
+    return said
+
+
+def _fact(label: str, said: str) -> Line:
+    return (f"   {fmt.left(label, LABEL)} ", "muted"), (fmt.cut(said, NAMES_WIDTH), "plain")
+
+
+def _names(views: Sequence[NodeView]) -> str:
+    return f"{len(views)}: " + ", ".join(fmt.safe(view.name) for view in views[:20])
+
+
+def _plural(word: str, number: int) -> str:
+    return word if number == 1 else f"{word}s"

@@ -1,0 +1,110 @@
+"""Dialogs: a question with numbers, the help, and the news that the token is not good.
+
+A dialog that has just opened takes no key for a moment: it may have come under the fingers of
+somebody who was typing something else.
+"""
+
+import time
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input
+
+from console.model import Line
+from console.questions import Question
+from console.widgets.lines import Lines
+
+
+class Dialog(ModalScreen[bool]):
+    """Closes with True for yes, False for no."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("escape", "close(False)", "Close")]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._opened_at = time.monotonic()
+
+    def is_younger_than(self, seconds: float) -> bool:
+        return time.monotonic() - self._opened_at < seconds
+
+    def action_close(self, answer: bool) -> None:
+        self.dismiss(answer)
+
+
+class Confirm(Dialog):
+    """Asks; Cancel has the focus, so Enter does nothing."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("y", "yes", "Start")]
+
+    def __init__(self, question: Question) -> None:
+        super().__init__()
+        self._question = question
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="box") as box:
+            box.border_title = self._question.title
+            yield Lines(*self._question.lines)
+            if self._question.phrase is not None:
+                yield Input(id="phrase", compact=True, select_on_focus=False)
+            with Horizontal(classes="answers"):
+                yield Button("Cancel (Esc)", id="no", compact=True)
+                yield Button(
+                    self._question.start,
+                    id="yes",
+                    compact=True,
+                    variant="warning",
+                    disabled=self._question.phrase is not None,
+                )
+
+    def on_mount(self) -> None:
+        first = "#no" if self._question.phrase is None else "#phrase"
+        self.query_one(first).focus()
+
+    def action_yes(self) -> None:
+        if self._question.phrase is None:
+            self.dismiss(True)
+
+    @on(Input.Changed)
+    def _compare(self, event: Input.Changed) -> None:
+        self.query_one("#yes", Button).disabled = not self._matches(event.value)
+
+    @on(Input.Submitted)
+    def _submit(self, event: Input.Submitted) -> None:
+        if self._matches(event.value):
+            self.dismiss(True)
+
+    @on(Button.Pressed)
+    def _answer(self, event: Button.Pressed) -> None:
+        self.dismiss(event.button.id == "yes")
+
+    def _matches(self, typed: str) -> bool:
+        return typed.strip() == self._question.phrase
+
+
+class Note(Dialog):
+    """Something to read; any of Esc, Enter and q closes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("q,enter,question_mark,f1", "close(False)", "Close")]
+
+    def __init__(self, title: str, lines: tuple[Line, ...], wide: bool = False) -> None:
+        super().__init__()
+        self._title, self._lines, self._wide = title, lines, wide
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="box -wide" if self._wide else "box") as box:
+            box.border_title = self._title
+            box.border_subtitle = "Esc closes"
+            yield Lines(*self._lines)
+
+
+class NotLetIn(Note):
+    """Central refused the token; nothing is tried again until somebody asks."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("r", "again", "Try again")]
+
+    def action_again(self) -> None:
+        self.dismiss(True)

@@ -1,0 +1,142 @@
+"""Everything known of one node, as lines: for the side panel and for the node's own screen."""
+
+from cluster.clock.state import ClockState
+from cluster.protocol.views import NodeView
+from console import format as fmt
+from console.model import (
+    KIND_GLYPH,
+    Line,
+    Piece,
+    at_node_cell,
+    beside_of,
+    missing_cell,
+    result_of,
+    retry_text,
+    state_of,
+)
+from console.store import Store
+
+LABEL, VALUE, NUMBER = 10, 13, 11
+Fact = tuple[str, Piece]
+
+
+def title_lines(view: NodeView, store: Store, width: int) -> list[Line]:
+    """The name with the address, and the state."""
+    name = fmt.cut(fmt.safe(view.name), max(8, width // 2))
+    state = state_of(view)
+    said, tone = beside_of(view, store.now_us(), store.rate_of(view.run))
+    url = fmt.cut(fmt.safe(view.url), max(0, width - len(name) - 3))
+    return [
+        ((name, "plain"), (f"  {url}", "muted")),
+        (
+            (f"{state.glyph} {state.word}", state.tone),
+            (f"  {fmt.cut(said, width - 14)}", tone),
+        ),
+    ]
+
+
+def record_facts(view: NodeView) -> list[Fact]:
+    """The counts at both sides and what each lacks."""
+    return [
+        ("at node", at_node_cell(view, NUMBER)),
+        ("central", (fmt.fit(view.records.central, NUMBER), "plain")),
+        ("missing⇣", missing_cell(view, "central", NUMBER)),
+        ("missing⇡", missing_cell(view, "node", NUMBER)),
+    ]
+
+
+def link_facts(view: NodeView, store: Store, *, brief: bool = False) -> list[Fact]:
+    """When it was seen, how far away it is, when it is asked next."""
+    now_us, seen = store.now_us(), fmt.NO_VALUE
+    if view.last_seen is not None:
+        ago = fmt.age((now_us - view.last_seen) / fmt.SECOND_US)
+        seen = f"{ago} ago" if brief else f"{fmt.clock_time(view.last_seen)} ({ago} ago)"
+    rtt = fmt.NO_VALUE if view.rtt_ms is None else f"{view.rtt_ms:.1f}ms"
+    proven = fmt.NO_VALUE
+    if view.proven is not None:
+        proven = f"{fmt.clock_time(view.proven)}"
+    again = retry_text(view, now_us).removeprefix("retry ") if view.live == "down" else "polled"
+    return [
+        ("last seen", (seen, "plain")),
+        ("next try", (again, "plain")),
+        ("rtt", (rtt, "plain")),
+        ("equal at", (proven, "plain")),
+    ]
+
+
+def clock_facts(view: NodeView) -> list[Fact]:
+    """The node's clock, as it says itself."""
+    clock = view.clock or ClockState(status="UNSYNC")
+    drift = f"{fmt.drift(clock.drift_ms)} {fmt.around(clock.bound_ms)}".rstrip()
+    freq = fmt.NO_VALUE if clock.freq_ppm is None else f"{clock.freq_ppm:+.2f}ppm"
+    status = clock.status if view.clock is not None else fmt.NO_VALUE
+    stratum = "" if clock.stratum is None else f" st {clock.stratum}"
+    return [
+        ("drift", (drift, "plain")),
+        ("clock", (status + stratum, "plain" if status == "SYNC" else "warning")),
+        ("freq", (freq, "plain")),
+        ("apart", (fmt.drift(view.apart_ms), "plain")),
+    ]
+
+
+def member_facts(view: NodeView) -> list[Fact]:
+    """Version, database, source."""
+    source = fmt.NO_VALUE
+    if view.source is not None:
+        going = f"{view.source.rate:g}/s" if view.source.running else "stopped"
+        source = f"{view.source.kind} {going}"
+    tidemark = fmt.NO_VALUE if view.tidemark is None else f"{view.tidemark:,}"
+    return [
+        ("version", (fmt.safe(view.version or fmt.NO_VALUE), "plain")),
+        ("epoch", (fmt.safe(view.epoch or fmt.NO_VALUE), "muted")),
+        ("tidemark", (tidemark, "plain")),
+        ("source", (source, "plain")),
+    ]
+
+
+def column(facts: list[Fact], value: int = VALUE) -> list[Line]:
+    """Facts under one another, each exactly as wide."""
+    return [
+        ((fmt.left(label, LABEL), "muted"), (fmt.left(text, value - 1) + " ", tone))
+        for label, (text, tone) in facts
+    ]
+
+
+def numbers(facts: list[Fact]) -> list[Line]:
+    """The same with the values at the right, for counts."""
+    return [
+        ((fmt.left(label, LABEL), "muted"), (fmt.right(text, NUMBER) + "  ", tone))
+        for label, (text, tone) in facts
+    ]
+
+
+def beside(*columns: list[Line]) -> list[Line]:
+    """Columns next to one another."""
+    return [tuple(piece for line in row for piece in line) for row in zip(*columns, strict=True)]
+
+
+def trouble_line(view: NodeView, width: int) -> Line:
+    """Why the last poll failed, in the node's or central's words."""
+    said = ": ".join(fmt.safe(part) for part in (view.reason, view.detail) if part)
+    return ((fmt.cut(said, width), "warning"),) if said else ()
+
+
+def side_lines(view: NodeView, store: Store, width: int) -> list[Line]:
+    """The side panel: the numbers, then the last runs."""
+    lines = title_lines(view, store, width)
+    lines += [
+        (),
+        *beside(numbers(record_facts(view)), column(link_facts(view, store, brief=True), 10)),
+    ]
+    lines += [
+        (),
+        *beside(column(clock_facts(view), 14), column(member_facts(view), 9)),
+    ]
+    lines += [trouble_line(view, width), (), (("last runs", "muted"),)]
+    runs = [run for run in store.runs_of(view.name) if run.ended_already][:6]
+    for run in runs:
+        said, tone = result_of(run)
+        head = f"{fmt.clock_time(run.ended)} {KIND_GLYPH[run.kind]} {run.kind} "
+        head += f"{fmt.right(fmt.fit(run.received, 9), 9)}  "
+        lines.append(((head, "plain"), (fmt.cut(said, max(0, width - len(head))), tone)))
+    return lines if runs else [*lines, (("none yet", "muted"),)]

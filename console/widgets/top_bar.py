@@ -1,0 +1,105 @@
+"""The first lines of every screen: where one can go, the fleet in one line, and the link."""
+
+from rich.cells import cell_len
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+
+from console import format as fmt
+from console.feed import Feed
+from console.model import Line, Overview, Piece, Tone, overview
+from console.store import Store
+from console.widgets.hint import Hint
+from console.widgets.lines import Lines
+
+PLACES = (("1", "Fleet", "fleet"), ("2", "Runs", "runs"), ("3", "Journal", "journal"))
+MARKS: tuple[tuple[str, str, Tone], ...] = (
+    ("NEW", "·", "muted"),
+    ("SUSPECT", "◐", "warning"),
+    ("DOWN", "○", "error"),
+    ("DIVERGED", "≠", "error"),
+    ("CLOCK-BAD", "◷", "warning"),
+)
+WIDE = 120
+
+
+class TopBar(Horizontal):
+    """Tabs at the left, the overview at the right."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__()
+        self._place = place
+
+    def compose(self) -> ComposeResult:
+        for key, label, place in PLACES:
+            chosen = "tab -chosen" if place == self._place else "tab"
+            yield Hint(key, label, f"app.place('{place}')", classes=chosen)
+        yield Lines(id="overview")
+
+    def show(self, store: Store, feed: Feed) -> None:
+        room = self.app.size.width - sum(len(label) + 4 for _, label, _ in PLACES) - 1
+        line = status_line(overview(store.nodes.values()), store, feed, room)
+        self.query_one("#overview", Lines).show_lines(line)
+
+
+def status_line(fleet: Overview, store: Store, feed: Feed, room: int) -> Line:
+    """As much of the overview as there is room for; the link is always there."""
+    link = link_pieces(store, feed, room)
+    up = fleet.by_word.get("UP", 0)
+    running = fleet.by_word.get("PULL", 0) + fleet.by_word.get("PUSH", 0)
+    counts: list[Piece] = [(f"{up + running} up", "success" if up + running else "muted")]
+    counts += [
+        (f" {glyph}{fleet.by_word[word]}", tone)
+        for word, glyph, tone in MARKS
+        if fleet.by_word.get(word)
+    ]
+    if running:
+        counts.append((f" ⇅{running}", "primary"))
+    missing: list[Piece] = []
+    if fleet.missing:
+        missing = [("  missing ", "muted"), (fmt.count(fleet.missing), "warning")]
+    gap: Piece = ("  ", "plain")
+    for pieces in ([*counts, *missing, gap, *link], [*counts, gap, *link], link):
+        if sum(cell_len(text) for text, _ in pieces) <= room:
+            return tuple(pieces)
+    return ()
+
+
+def link_pieces(store: Store, feed: Feed, room: int) -> list[Piece]:
+    """How well central is heard, and its time."""
+    now = fmt.clock_time(store.now_us() if store.heard_us is not None else None)
+    wide = f" {fmt.cut(fmt.safe(feed.address), 24)}" if room >= WIDE - 30 else ""
+    if feed.link == "live":
+        return [("●", "success"), (f"{' LIVE' if wide else ''}{wide} {now}", "plain")]
+    if feed.link == "late":
+        return [(f"◐ LATE {fmt.age(feed.silent_s())}", "warning"), (f"{wide} {now}", "plain")]
+    if feed.link == "connecting":
+        return [(f"◌ connecting{wide}", "muted")]
+    word = "✕ NOT LET IN" if feed.link == "refused" else "○ LOST"
+    return [(word, "error"), (wide, "plain")]
+
+
+class Banner(Lines):
+    """Says that what is shown is old, since when, and what happens next."""
+
+    def show(self, store: Store, feed: Feed, token_from: str) -> None:
+        self.display = feed.link in ("lost", "refused")
+        if self.display:
+            width = self.app.size.width - 2
+            text = fmt.cut(banner_text(store, feed, token_from), width)
+            self.show_lines(((text, "error"),))
+
+    async def on_click(self) -> None:
+        await self.app.run_action("screen.again")
+
+
+def banner_text(store: Store, feed: Feed, token_from: str) -> str:
+    """One line: the beginning is what matters when it must be cut."""
+    if feed.link == "refused":
+        return f"NOT LET IN · token from {token_from} · r tries again · {fmt.safe(feed.reason)}"
+    shown = "nothing yet"
+    if store.heard_us is not None:
+        shown = f"{fmt.clock_time(store.heard_us)} ({fmt.age(store.silent_s())} ago)"
+    retry = f"retry in {feed.retry_in_s() + 0.5:.0f}s · r now"
+    if feed.retry_in_s() == 0:
+        retry = "trying"
+    return f"CENTRAL UNREACHABLE · shown: {shown} · {retry} · {fmt.safe(feed.reason)}"

@@ -1,0 +1,30 @@
+"""`python -m node`: one local node."""
+
+import os
+import sys
+from pathlib import Path
+
+from cluster.program import Launch, run_program
+from cluster.server import base_url, bind, run
+from cluster.settings import check_host, load, token
+from node.app import build_app
+from node.settings import NodeSettings
+
+
+def prepare() -> Launch:
+    settings = load(NodeSettings, "node", sys.argv[1:], os.environ)
+    check_host(settings.host)
+    secret = token(settings.token_file, os.environ)
+    listener = bind(settings.host, settings.port)
+    url = base_url(listener)
+    app = build_app(settings, secret, url)
+    return Launch(
+        Path(settings.data),
+        settings.name,
+        settings.log_level,
+        lambda: run(app, listener, f"node {settings.name} listens on {url}"),
+    )
+
+
+if __name__ == "__main__":
+    run_program("node", prepare)

@@ -1,0 +1,80 @@
+"""The node put together: what exists, and in which order it opens and closes."""
+
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from aiohttp import web
+from yarl import URL
+
+from cluster.background import background
+from cluster.clock.base import Base, RealBase, SkewedBase
+from cluster.clock.cluster_clock import ClusterClock
+from cluster.clock.follower import Follower
+from cluster.clock.ntp import Server
+from cluster.peer import Peer, open_session
+from cluster.protocol.node import APPEND, EXCHANGES
+from cluster.server import fence
+from cluster.settings import SettingsWrong
+from node.api import PARTS, Parts, routes
+from node.generator import Generator
+from node.hello import Greeter
+from node.settings import NodeSettings
+from node.sources import open_source
+from node.store import open_node_store
+
+CENTRAL_NTP_PORT = 8123
+
+
+def build_app(settings: NodeSettings, token: str, url: str) -> web.Application:
+    """A node's application. `url`: where it listens. SettingsWrong for a wrong --ntp."""
+    app = web.Application(middlewares=[fence(token, EXCHANGES)], client_max_size=APPEND.body_max)
+    app.add_routes(routes())
+    servers = time_servers(settings)
+
+    @asynccontextmanager
+    async def parts(app: web.Application) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            clock = ClusterClock(_base(settings))
+            follower = Follower(clock, servers) if servers else None
+            store = await stack.enter_async_context(
+                open_node_store(Path(settings.data), settings.name, clock)
+            )
+            session = await stack.enter_async_context(open_session())
+            tasks = await stack.enter_async_context(background())
+            boot, greeter = secrets.token_hex(4), None
+            if settings.central is not None:
+                peer = Peer(session, settings.central, token)
+                greeter = Greeter(peer, settings.name, settings.advertise or url, boot)
+                tasks.start(greeter.run(), "greeter")
+            generator = Generator(
+                settings.source, open_source(settings.source, settings.name), settings.rate, store
+            )
+            if follower is not None:
+                tasks.start(follower.run(), "clock")
+            tasks.start(generator.run(clock, follower.synced if follower else None), "generator")
+            app[PARTS] = Parts(store, clock, follower, generator, greeter, boot, time.monotonic())
+            yield
+
+    app.cleanup_ctx.append(parts)
+    return app
+
+
+def time_servers(settings: NodeSettings) -> list[Server]:
+    """The NTP servers to follow: those given or, without, central's own."""
+    if settings.ntp:
+        try:
+            return [Server.parse(text) for text in settings.ntp]
+        except ValueError as error:
+            raise SettingsWrong(f"--ntp: {error}") from None
+    if settings.central is not None and (host := URL(settings.central).host):
+        return [Server(host, CENTRAL_NTP_PORT)]
+    return []
+
+
+def _base(settings: NodeSettings) -> Base:
+    if settings.skew_ms or settings.skew_ppm:
+        return SkewedBase(settings.skew_ms, settings.skew_ppm)
+    return RealBase()

@@ -1,0 +1,68 @@
+"""Says hello to central: at the start, and again whenever central seems not to know this node.
+
+Central polls the nodes it knows, so silence is the sign: after a few missing polls (central lost
+its database, or knows an old address) the node tells its address again, with full-jitter backoff.
+A node needs no central to work; nothing here can stop it.
+"""
+
+import asyncio
+import logging
+from random import Random
+
+from cluster.backoff import Backoff
+from cluster.peer import Peer, PeerFailed
+from cluster.protocol import central
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_S = 5.0
+QUIET_S = 10.0  # without a poll for this long, central may not know us
+REMINDER_S = 300.0  # others may be asking our status: do not rely on that alone
+RETRY_CAP_S = 60.0
+
+
+class Greeter:
+    """Tells central where this node is. `polled` is called at each poll."""
+
+    def __init__(self, peer: Peer, name: str, url: str, boot: str) -> None:
+        self._peer = peer
+        self._hello = central.Hello(name=name, url=url, boot=boot)
+        self._last_poll = self._last_hello = float("-inf")
+        self._told = ""
+
+    def polled(self) -> None:
+        """Somebody asked for our status just now."""
+        self._last_poll = asyncio.get_running_loop().time()
+
+    async def run(self) -> None:
+        """Watch for silence, for ever."""
+        backoff = Backoff(base_s=1.0, cap_s=RETRY_CAP_S, rng=Random())
+        loop = asyncio.get_running_loop()
+        while True:
+            now = loop.time()
+            quiet = now - self._last_poll > QUIET_S
+            if now - self._last_hello > (QUIET_S if quiet else REMINDER_S):
+                if await self._say():
+                    self._last_hello = loop.time()
+                    backoff.reset()
+                else:
+                    await asyncio.sleep(backoff.next_s())
+                    continue
+            await asyncio.sleep(1.0)
+
+    async def _say(self) -> bool:
+        """Say it once; log only what is new."""
+        try:
+            await self._peer.call(central.HELLO, self._hello, timeout_s=TIMEOUT_S)
+        except PeerFailed as failure:
+            word = "says no" if failure.problem else "does not answer"
+            self._tell(f"central {word}: {failure.reason}", failure.detail)
+            return False
+        self._tell("central knows this node", self._hello.url)
+        return True
+
+    def _tell(self, text: str, detail: str) -> None:
+        if text != self._told:
+            self._told = text
+            level = logging.WARNING if "says no" in text else logging.INFO
+            log.log(level, text, extra={"event": "hello", "detail": detail})

@@ -1,0 +1,246 @@
+"""A central that speaks the real contract over HTTP and does what a test tells it.
+
+It keeps nodes, runs and journal lines in memory, sends a snapshot and then deltas to every
+console, and writes down what was asked of it. It can be killed and started on the same port.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from cluster.clock.state import ClockState
+from cluster.problem import Refusal
+from cluster.protocol import central
+from cluster.protocol.shared import Disk
+from cluster.protocol.views import (
+    Agreement,
+    CentralStatus,
+    Delta,
+    JournalLine,
+    Live,
+    NodeRecords,
+    NodeView,
+    Run,
+    RunKind,
+    Snapshot,
+    StateCounts,
+    TimeService,
+)
+from cluster.server import fence, serve
+
+TOKEN = "0123456789abcdef-test"
+SYNC = ClockState(status="SYNC", drift_ms=2.3, bound_ms=3.0, freq_ppm=1.2, stratum=3)
+
+
+def now_us() -> int:
+    return int(time.time() * 1_000_000)
+
+
+def view(
+    name: str,
+    live: Live = "up",
+    data: Agreement = "in_sync",
+    *,
+    at_node: int | None = 1_000,
+    at_central: int = 1_000,
+    to_pull: int | None = 0,
+    to_push: int | None = 0,
+    **more: Any,
+) -> NodeView:
+    """A node as central sees it; in sync and up unless something else is said."""
+    records = NodeRecords(at_node, at_central, to_pull, to_push)
+    fields: dict[str, Any] = {
+        "url": "http://127.0.0.1:8101",
+        "clock": SYNC,
+        "rtt_ms": 1.4,
+        "last_seen": now_us(),
+    }
+    return NodeView(name=name, live=live, data=data, records=records, **(fields | more))
+
+
+class FakeCentral:
+    """Start, stop, and change what it says; `asked` is what consoles asked of it."""
+
+    def __init__(self, token: str = TOKEN) -> None:
+        self.token = token
+        self.epoch = "e1"
+        self.nodes: dict[str, NodeView] = {}
+        self.runs: dict[int, Run] = {}
+        self.journal: list[JournalLine] = []
+        self.asked: list[tuple[str, str]] = []
+        self.streams = 0
+        self.tries = 0
+        self.refuse: Refusal | None = None
+        self._ids = itertools.count(881)
+        self._queues: set[asyncio.Queue[bytes]] = set()
+        self._runner: web.AppRunner | None = None
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    async def start(self) -> None:
+        app = web.Application(middlewares=[fence(self.token, central.EXCHANGES)])
+        app.add_routes(
+            [
+                serve(central.STREAM, self._stream),
+                serve(central.PULL, self._pull),
+                serve(central.PUSH, self._push),
+                serve(central.PULL_ALL, self._pull_all),
+                serve(central.PUSH_ALL, self._push_all),
+                serve(central.POLL, self._poll),
+                serve(central.CANCEL, self._cancel),
+                serve(central.RUNS, self._runs),
+            ]
+        )
+        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Like a kill: every stream breaks, nobody listens."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def put(self, *views: NodeView) -> None:
+        """Nodes as they are from now on."""
+        self.nodes |= {each.name: each for each in views}
+        self.send(nodes=views)
+
+    def put_run(self, run: Run) -> None:
+        self.runs[run.id] = run
+        self.send(runs=[run])
+        if (node := self.nodes.get(run.node)) is not None:
+            shown = None if run.ended_already else run
+            self.put(msgspec.structs.replace(node, run=shown))
+
+    def say(self, text: str, *, level: Any = "info", node: str | None = None) -> None:
+        line = JournalLine(
+            seq=len(self.journal) + 1, ts=now_us(), level=level, kind="test", node=node, text=text
+        )
+        self.journal.append(line)
+        self.send(journal=[line])
+
+    def send(
+        self,
+        nodes: Iterable[NodeView] = (),
+        runs: Iterable[Run] = (),
+        journal: Iterable[JournalLine] = (),
+        gone: Iterable[str] = (),
+    ) -> None:
+        delta = Delta(
+            now=now_us(), nodes=list(nodes), runs=list(runs), journal=list(journal), gone=list(gone)
+        )
+        self.send_raw(b"event: delta\ndata: " + msgspec.json.encode(delta) + b"\n\n")
+
+    def send_raw(self, event: bytes) -> None:
+        for queue in self._queues:
+            queue.put_nowait(event)
+
+    def snapshot(self, since: int) -> Snapshot:
+        lives = [each.live for each in self.nodes.values()]
+        status = CentralStatus(
+            epoch=self.epoch,
+            boot="b1",
+            version="0.1.0",
+            now=now_us(),
+            nodes=StateCounts(
+                lives.count("new"),
+                lives.count("up"),
+                lives.count("suspect"),
+                lives.count("down"),
+                0,
+            ),
+            records=0,
+            runs_open=0,
+            poll_interval_s=1.0,
+            clock=SYNC,
+            time=TimeService(8123, 0),
+            disk=Disk(0, 0, 0),
+            uptime_s=1.0,
+        )
+        journal = [line for line in self.journal if line.seq > since][-200:]
+        return Snapshot(
+            now=now_us(),
+            status=status,
+            nodes=list(self.nodes.values()),
+            runs=list(self.runs.values()),
+            journal=journal,
+        )
+
+    async def _stream(self, request: web.Request, ask: central.StreamAsk) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        queue: asyncio.Queue[bytes] = asyncio.Queue()
+        snapshot = msgspec.json.encode(self.snapshot(ask.since or 0))
+        self._queues.add(queue)
+        self.streams += 1
+        try:
+            await response.write(b"event: snapshot\ndata: " + snapshot + b"\n\n")
+            while True:
+                await response.write(await queue.get())
+        except ConnectionError:
+            return response
+        finally:
+            self._queues.discard(queue)
+            self.streams -= 1
+
+    async def _pull(self, _: web.Request, ask: central.PullAsk) -> Run:
+        self._note("pull", ask.name)
+        return self._run("pull", ask.name)
+
+    async def _push(self, _: web.Request, ask: central.PushAsk) -> Run:
+        self._note("push", ask.name)
+        return self._run("push", ask.name)
+
+    async def _pull_all(self, _: web.Request, ask: central.PullAllAsk) -> central.RunList:
+        self._note("pull_all", ask.mode)
+        return central.RunList([self._run("pull", name) for name in self.nodes])
+
+    async def _push_all(self, _: web.Request, ask: central.PushAllAsk) -> central.RunList:
+        self._note("push_all", ask.mode)
+        return central.RunList([self._run("push", name) for name in self.nodes])
+
+    async def _poll(self, _: web.Request, ask: central.Named) -> NodeView:
+        self._note("poll", ask.name)
+        return self.nodes[ask.name]
+
+    async def _cancel(self, _: web.Request, ask: central.RunId) -> Run:
+        self._note("cancel", str(ask.id))
+        run = msgspec.structs.replace(self.runs[ask.id], state="cancelled", ended=now_us())
+        self.put_run(run)
+        return run
+
+    async def _runs(self, _: web.Request, ask: central.RunsAsk) -> central.RunList:
+        self._note("runs", ask.node or "")
+        return central.RunList([run for run in self.runs.values() if run.node == ask.node])
+
+    def _note(self, what: str, whom: str) -> None:
+        self.asked.append((what, whom))
+        if self.refuse is not None:
+            raise self.refuse
+
+    def _run(self, kind: RunKind, name: str) -> Run:
+        waits = self.nodes[name].live != "up"
+        run = Run(
+            id=next(self._ids),
+            node=name,
+            kind=kind,
+            mode="incremental" if kind == "pull" else "missing",
+            state="waiting" if waits else "running",
+            asked=now_us(),
+            started=None if waits else now_us(),
+            expected=None if waits else 1_000,
+            reason="node is down" if waits else None,
+        )
+        self.put_run(run)
+        return run

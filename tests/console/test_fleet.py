@@ -1,0 +1,201 @@
+"""The fleet on the screen: worst first, live, and steady under the operator's hands."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from console.screens.dialog import Confirm
+from console.widgets.fleet_table import FleetTable
+from tests.console.conftest import LARGE, SIZES, SMALL, console, lines, order, row_of, text, until
+from tests.console.fake_central import FakeCentral, now_us, view
+
+MINUTE_US = 60_000_000
+
+
+def put_fleet(fake: FakeCentral) -> None:
+    fake.put(
+        view("calm1"),
+        view("late1", data="behind", at_node=1_030, to_pull=30),
+        view("lack1", data="behind", to_push=20),
+        view("gone1", "down", "behind", at_node=5_045, failures=7, next_try=now_us() + MINUTE_US),
+        view("odd1", data="diverged", conflicts=12),
+    )
+
+
+@SIZES
+async def test_the_worst_comes_first_with_all_its_numbers(
+    fake: FakeCentral, size: tuple[int, int]
+) -> None:
+    put_fleet(fake)
+
+    async with console(fake, size) as (app, _):
+        names = ("calm1", "late1", "lack1", "gone1", "odd1")
+        assert order(app, *names) == ["odd1", "gone1", "lack1", "late1", "calm1"]
+        down = row_of(app, "gone1")
+        assert "○ DOWN" in down
+        assert "retry 0:5" in down or "retry 1:00" in down
+        assert "~5,045" in down
+        assert "?" in down
+        late = row_of(app, "late1")
+        assert "● UP" in late
+        assert "1,030" in late
+        assert "1,000" in late
+        assert "30" in late
+        assert "+2.3ms" in late
+
+
+async def test_a_node_that_lacks_records_shows_it_in_the_one_column(fake: FakeCentral) -> None:
+    put_fleet(fake)
+
+    async with console(fake, SMALL) as (app, _):
+        assert "⇡20" in row_of(app, "lack1")
+
+
+async def test_a_wide_screen_has_a_column_for_each_side_and_the_node_beside(
+    fake: FakeCentral,
+) -> None:
+    put_fleet(fake)
+    fake.say("lost its link", level="warning", node="gone1")
+
+    async with console(fake, LARGE) as (app, _):
+        assert "MISSING⇣  MISSING⇡" in lines(app)[1]
+        await until(lambda: "last seen" in text(app))
+        await until(lambda: "gone1 lost its link" in text(app))
+
+
+@SIZES
+async def test_every_line_is_exactly_as_wide_as_the_screen(
+    fake: FakeCentral, size: tuple[int, int]
+) -> None:
+    put_fleet(fake)
+    fake.put(view("n" * 64, at_node=9_999_999_999, at_central=9_999_999_998, to_pull=123_456_789))
+
+    async with console(fake, size) as (app, _):
+        assert {len(line) for line in lines(app)} == {size[0]}
+        assert "nnn…" in text(app)
+
+
+async def test_a_change_is_on_the_screen_within_a_second(fake: FakeCentral) -> None:
+    put_fleet(fake)
+
+    async with console(fake) as (app, _):
+        fake.put(view("calm1", "suspect", failures=1))
+        await until(lambda: "◐ SUSPECT   1/3 missed" in row_of(app, "calm1"), within_s=1.0)
+        fake.send(gone=["late1"])
+        await until(lambda: not row_of(app, "late1"), within_s=1.0)
+
+
+async def test_a_run_is_shown_with_its_percentage(fake: FakeCentral) -> None:
+    put_fleet(fake)
+
+    async with console(fake) as (app, _):
+        run = fake._run("pull", "late1")
+        await until(lambda: "⇣ PULL      0%" in row_of(app, "late1"))
+        fake.put_run(msgspec.structs.replace(run, received=430))
+        await until(lambda: "⇣ PULL      43%" in row_of(app, "late1"))
+
+
+async def test_the_cursor_stays_on_its_node_when_the_order_changes(fake: FakeCentral) -> None:
+    put_fleet(fake)
+
+    async with console(fake) as (app, pilot):
+        await pilot.press("G")
+        table = app.screen.query_one(FleetTable)
+        assert table.cursor == "calm1"
+        fake.put(view("calm1", data="diverged"))
+        await until(lambda: order(app, "calm1", "odd1") == ["calm1", "odd1"])
+        assert table.cursor == "calm1"
+        assert "▌ calm1" in row_of(app, "calm1")
+
+
+async def test_the_order_is_held_after_a_key_and_under_a_dialog(fake: FakeCentral) -> None:
+    put_fleet(fake)
+
+    async with console(fake, hold_order_s=600) as (app, pilot):
+        await pilot.press("down")
+        fake.put(view("calm1", data="diverged"))
+        await until(lambda: "≠ DIVERGED" in row_of(app, "calm1"))
+        assert order(app, "odd1", "calm1") == ["odd1", "calm1"]
+
+    async with console(fake) as (app, pilot):
+        await pilot.press("p")
+        await until(lambda: isinstance(app.screen, Confirm))
+        assert app.order_is_held
+
+
+async def test_keys_move_the_cursor_and_scroll(fake: FakeCentral) -> None:
+    fake.put(*(view(f"n{number:03}") for number in range(200)))
+
+    async with console(fake) as (app, pilot):
+        table = app.screen.query_one(FleetTable)
+        for keys, expected in (
+            (["j", "down", "k"], "n001"),
+            (["end"], "n199"),
+            (["up", "up"], "n197"),
+            (["g"], "n000"),
+            (["pagedown"], "n017"),
+            (["pageup", "up"], "n000"),
+            (["G"], "n199"),
+        ):
+            await pilot.press(*keys)
+            assert table.cursor == expected
+            await until(lambda: f"▌ {table.cursor}" in row_of(app, str(table.cursor)))
+
+
+async def test_a_click_selects_and_a_second_one_opens(fake: FakeCentral) -> None:
+    put_fleet(fake)
+
+    async with console(fake) as (app, pilot):
+        table = app.screen.query_one(FleetTable)
+        await pilot.click(table, offset=(5, 3))
+        assert table.cursor == "lack1"
+        await pilot.click(table, offset=(5, 3))
+        await until(lambda: "esc back" in text(app))
+        await pilot.press("escape")
+        await until(lambda: "worst first" in text(app))
+
+
+@SIZES
+async def test_without_nodes_it_says_how_to_add_one(
+    fake: FakeCentral, size: tuple[int, int]
+) -> None:
+    async with console(fake, size) as (app, pilot):
+        assert "no nodes yet." in text(app)
+        assert f"--central {fake.url}" in text(app)
+        for key in ("j", "pagedown", "enter", "p", "u", "P", "x", "r"):
+            await pilot.press(key)
+        fake.put(view("first"))
+        await until(lambda: "▌ first" in text(app))
+
+
+async def test_any_size_can_be_drawn(fake: FakeCentral) -> None:
+    put_fleet(fake)
+    fake.say("hello")
+    fake._run("pull", "calm1")
+
+    async with console(fake) as (app, pilot):
+        for key in ("1", "2", "3", "1", "enter"):
+            await pilot.press(key)
+            for size in ((10, 3), LARGE, (33, 9), (200, 60), (99, 34), (120, 33), SMALL):
+                await pilot.resize_terminal(*size)
+                await until(lambda: {len(line) for line in lines(app)} == {app.size.width})
+
+
+@pytest.mark.parametrize("way", ["q", "ctrl+q", "click"])
+async def test_quitting_leaves_no_task(fake: FakeCentral, way: str) -> None:
+    put_fleet(fake)
+    before = asyncio.all_tasks()
+
+    async with console(fake) as (app, pilot):
+        if way == "click":
+            place = lines(app)[-1].index("Quit")
+            await pilot.click(offset=(place, app.size.height - 1))
+        else:
+            await pilot.press(way)
+        await until(lambda: not app.is_running)
+
+    await until(lambda: fake.streams == 0)
+    tasks = {task for task in asyncio.all_tasks() - before if "aiohttp" not in repr(task)}
+    assert not tasks
+    assert app.return_code == 0

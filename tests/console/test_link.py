@@ -1,0 +1,207 @@
+"""Central away, back, of another mind or hostile: the console says so and stays."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from rich.cells import cell_len
+
+from console.app import ConsoleApp
+from console.screens.dialog import NotLetIn
+from console.widgets.journal_pane import JournalPane
+from tests.console.conftest import SIZES, SMALL, Steady, console, lines, row_of, text, until
+from tests.console.fake_central import TOKEN, FakeCentral, view
+
+HOSTILE = (
+    "[@click=app.quit]x[/]",
+    "[/nope] [bold",
+    "\x1b[2J\x1b]0;gone\x07\r\n",
+    "abc\u202edcba\u200b",
+    "x" * 10_000,
+    "👩\u200d🚀 測試測試 e\u0301\u0301",
+)
+
+
+@SIZES
+async def test_central_is_killed_and_comes_back(fake: FakeCentral, size: tuple[int, int]) -> None:
+    fake.put(view("ams1"))
+
+    async with console(fake, size) as (app, pilot):
+        await fake.stop()
+        await until(lambda: "central unreachable · shown: " in text(app))
+        assert "ago)" in text(app)
+        assert "● UP" in row_of(app, "ams1")
+        await pilot.press("p")
+        await until(lambda: "central is away" in text(app))
+        for key in ("2", "3", "1"):
+            await pilot.press(key)
+            await until(lambda: "central unreachable" in text(app))
+
+        fake.put(view("new1"))
+        await fake.start()
+
+        await until(lambda: "unreachable" not in text(app) and row_of(app, "new1"))
+        await pilot.press("p")
+        await until(lambda: "into central?" in text(app))
+
+
+async def test_r_tries_at_once(fake: FakeCentral) -> None:
+    fake.put(view("ams1"))
+
+    async with console(fake, backoff=Steady(500.0)) as (app, pilot):
+        await fake.stop()
+        await until(lambda: "retry in" in text(app))
+        await fake.start()
+        await pilot.press("r")
+        await until(lambda: "unreachable" not in text(app))
+
+
+async def test_a_console_may_start_before_central(fake: FakeCentral) -> None:
+    await fake.stop()
+    app = ConsoleApp(fake.url, TOKEN)
+
+    async with app.run_test(size=SMALL, notifications=True) as pilot:
+        await until(lambda: "central unreachable · shown: nothing yet" in text(app))
+        await fake.start()
+        await pilot.press("r")
+        await until(lambda: "no nodes yet" in text(app))
+
+
+async def test_silence_is_loss(fake: FakeCentral) -> None:
+    fake.put(view("ams1"))
+
+    async with console(fake, lost_s=0.3) as (app, _):
+        await until(lambda: "central unreachable" in text(app))
+        assert app.feed.reason == "timeout: no answer in time"
+
+
+async def test_a_refused_token_is_told_and_not_tried_again(fake: FakeCentral) -> None:
+    async with console(fake, token="wrong-token-wrong-token") as (app, pilot):
+        await until(lambda: isinstance(app.screen, NotLetIn))
+        await until(lambda: "token came from" in text(app))
+        assert "tidehold_token" in text(app)
+        assert "--token-file" in text(app)
+        assert fake.streams == 0
+        fake.token = "wrong-token-wrong-token"
+        await fake.stop()
+        await fake.start()
+        await pilot.press("r")
+        await until(lambda: "no nodes yet" in text(app))
+
+
+async def test_another_database_behind_the_same_address(fake: FakeCentral) -> None:
+    for number in range(30):
+        fake.say(f"old {number}")
+
+    async with console(fake) as (app, pilot):
+        await pilot.press("3")
+        await until(lambda: "old 29" in text(app))
+        await fake.stop()
+        fake.journal.clear()
+        fake.epoch = "e2"
+        fake.say("the first of the new")
+        await fake.start()
+        await until(lambda: "the first of the new" in text(app))
+        assert "old" not in text(app)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b"event: delta\ndata: {]\n\n",
+        b'event: delta\ndata: {"now": "soon"}\n\n',
+        b"event: snapshot\ndata: \xff\xfe\n\n",
+        b"event: delta\ndata: " + b"[" * 20_000 + b"\n\n",
+    ],
+)
+async def test_nonsense_from_central_is_a_loss_like_any_other(
+    fake: FakeCentral, event: bytes
+) -> None:
+    fake.put(view("ams1"))
+
+    async with console(fake) as (app, _):
+        fake.send_raw(event)
+        await until(lambda: "central unreachable" in text(app))
+        await until(lambda: "unreachable" not in text(app))
+
+
+async def test_events_of_a_later_version_are_passed_over(fake: FakeCentral) -> None:
+    async with console(fake) as (app, _):
+        fake.send_raw(b'event: weather\ndata: {"rain": true}\n\n')
+        fake.put(view("ams1"))
+        await until(lambda: row_of(app, "ams1"))
+        assert app.feed.link == "live"
+
+
+def put_hostile(fake: FakeCentral) -> None:
+    """Every text that somebody else may choose is one of the hostile ones."""
+    for number, raw in enumerate(HOSTILE):
+        bad, worse = f"bad{number}", f"worse{number}"
+        texts: dict[str, Any] = {"url": raw, "version": raw, "epoch": raw}
+        fake.put(
+            view(worse, "down", reason=raw, detail=raw, failures=1, **texts), view(bad, **texts)
+        )
+        run = fake._run("pull", bad)
+        fake.put_run(msgspec.structs.replace(run, state="waiting", reason=raw))
+        ended = fake._run("push", worse)
+        fake.put_run(msgspec.structs.replace(ended, state="failed", error=raw, ended=ended.asked))
+        for level in ("info", "warning", "error"):
+            fake.say(raw, level=level, node=raw)
+
+
+@SIZES
+async def test_hostile_text_is_only_text(fake: FakeCentral, size: tuple[int, int]) -> None:
+    put_hostile(fake)
+
+    async with console(fake, size) as (app, pilot):
+        await until(lambda: "[@click" in text(app))
+        for keys in (
+            ["g"],
+            ["enter"],
+            ["escape", "G"],
+            ["p"],
+            ["escape", "r"],
+            ["2"],
+            ["3"],
+            ["1"],
+        ):
+            await pilot.press(*keys)
+            await pilot.pause()
+            shown = lines(app)
+            assert {cell_len(line) for line in shown} == {size[0]}
+            assert not any(mark in line for line in shown for mark in "\x1b\r\u202e\u200b")
+            for y in (y for y, line in enumerate(shown) if "[@click" in line or "[/nope" in line):
+                await pilot.click(offset=(shown[y].index("[") + 3, y))
+        assert app.is_running
+
+
+async def test_a_hostile_name_never_reaches_the_screen(fake: FakeCentral) -> None:
+    """The contract refuses such a name; central saying it is a loss, not a crash."""
+    fake.put(view("ams1"))
+
+    async with console(fake) as (app, _):
+        fake.send(gone=list(HOSTILE))
+        fake.put(view("[@click=app.quit]x[/]"))
+        await until(lambda: "central unreachable" in text(app))
+        del fake.nodes["[@click=app.quit]x[/]"]
+        await until(lambda: "unreachable" not in text(app))
+
+
+async def test_the_journal_follows_until_somebody_scrolls_up(fake: FakeCentral) -> None:
+    for number in range(100):
+        fake.say(f"line {number} of the tale")
+
+    async with console(fake) as (app, pilot):
+        await pilot.press("3")
+        await until(lambda: "line 99 of" in text(app))
+        fake.say("line 100 of the tale")
+        await until(lambda: "line 100 of" in text(app))
+        await pilot.press("pageup")
+        await until(lambda: "held here" in text(app))
+        top = lines(app)[3]
+        fake.say("line 101 of the tale")
+        pane = app.screen.query_one(JournalPane)
+        await until(lambda: len(pane.keys) == 102)
+        assert lines(app)[3] == top
+        await pilot.press("G")
+        await until(lambda: "line 101 of" in text(app) and "following" in text(app))

@@ -1,0 +1,124 @@
+"""The severity table: one word for a node, the worst of all that is known."""
+
+from typing import Any
+
+import pytest
+
+from cluster.clock.state import ClockState
+from cluster.protocol.views import Run
+from console import model
+from console.questions import ask_all, ask_cancel, ask_one
+from tests.console.fake_central import view
+
+NOW = 1_000_000_000
+RUN = Run(id=7, node="n", kind="pull", mode="incremental", state="running", asked=NOW)
+BAD = ClockState(status="SYNC", drift_ms=-2410.0, bound_ms=4.0)
+DOWN: dict[str, Any] = {"live": "down", "next_try": NOW + 23_400_000, "failures": 7}
+
+
+def run(**changes: Any) -> Run:
+    return Run(
+        **({f: getattr(RUN, f) for f in ("id", "node", "kind", "mode", "state", "asked")} | changes)
+    )
+
+
+def words(**facts: Any) -> str:
+    node = view("n", **facts)
+    return f"{model.state_of(node).word} {model.beside_of(node, NOW)[0]}"
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"data": "diverged", "conflicts": 12, **DOWN}, "DIVERGED 12 conflict · down"),
+        ({"data": "diverged"}, "DIVERGED sets differ"),
+        (DOWN, "DOWN retry 0:24 #7"),
+        (DOWN | {"clock": BAD, "run": run(state="waiting")}, "DOWN retry 0:24 #7 ⇣"),
+        ({"clock": BAD, "live": "suspect", "failures": 1}, "CLOCK-BAD 1/3 missed"),
+        ({"clock": BAD, "data": "behind"}, "CLOCK-BAD behind"),
+        ({"live": "suspect", "failures": 2}, "SUSPECT 2/3 missed"),
+        ({"run": run(received=430, expected=1000)}, "PULL 43%"),
+        ({"run": run(received=43)}, "PULL 43"),
+        ({"run": run(kind="push", state="queued")}, "PUSH queued"),
+        ({"run": run(state="waiting", reason="disk\x1b full")}, "PULL waits: disk␛ full"),
+        ({"run": run(state="succeeded")}, "UP in sync"),
+        ({"data": "behind"}, "UP behind"),
+        ({"data": "unknown"}, "UP not compared"),
+        ({"live": "new", "data": "unknown"}, "NEW never answered"),
+    ],
+)
+def test_the_worst_is_said(facts: dict[str, Any], said: str) -> None:
+    assert words(**facts) == said
+
+
+def test_severity_goes_down_the_table() -> None:
+    fleet = [
+        view("a", data="diverged"),
+        view("a", **DOWN),
+        view("a", clock=BAD),
+        view("a", live="suspect"),
+        view("a", run=RUN),
+        view("a", data="behind"),
+        view("a"),
+        view("a", live="new", data="unknown"),
+    ]
+    assert [model.state_of(node).severity for node in fleet] == list(range(8))
+
+
+@pytest.mark.parametrize(
+    ("drift", "bound", "bad"),
+    [(503.0, 2.0, True), (-503.0, 2.0, True), (503.0, 3.0, False), (9e9, None, False)],
+)
+def test_a_clock_is_bad_only_beyond_its_error_bar(
+    drift: float, bound: float | None, bad: bool
+) -> None:
+    clock = ClockState(status="SYNC", drift_ms=drift, bound_ms=bound)
+    assert (model.clock_bad_ms(clock) is not None) is bad
+
+
+def test_old_numbers_of_a_node_that_is_not_up_are_marked() -> None:
+    down = view("n", **DOWN, at_node=1_234, to_pull=5)
+
+    assert model.at_node_cell(down, 10)[0] == "~1,234"
+    assert model.missing_cell(down, "central", 9)[0] == "?"
+    assert model.missing_both_cell(down, 9)[0] == "?"
+    assert model.drift_cell(down)[0] == "--"
+
+
+def test_one_column_for_missing_shows_the_larger_side() -> None:
+    assert model.missing_both_cell(view("n", to_pull=30, to_push=20), 9)[0] == "30"
+    assert model.missing_both_cell(view("n", to_pull=3, to_push=20), 9)[0] == "⇡20"
+    assert model.missing_both_cell(view("n", to_pull=0, to_push=20), 9)[0] == "⇡20"
+    assert model.missing_both_cell(view("n"), 9)[0] == "-"
+    assert model.missing_both_cell(view("n", to_pull=None), 9)[0] == "--"
+
+
+def test_a_bar_is_as_wide_as_asked_even_when_more_came_than_expected() -> None:
+    for received in (0, 430, 1_000, 5_000):
+        pieces = model.bar(run(received=received, expected=1_000), 20)
+        assert sum(len(text) for text, _ in pieces) == 20
+    assert model.percent(run(received=5_000, expected=1_000)) == 100
+
+
+def test_an_ended_run_tells_what_a_reader_must_know() -> None:
+    assert model.result_of(run(state="failed", error="reset"))[0] == "failed: reset"
+    assert model.result_of(run(state="succeeded", conflict=3))[0] == "ok, but 3 conflict"
+    assert model.result_of(run(state="succeeded", inserted=9))[0] == "ok, 9 new"
+
+
+def test_questions_hold_the_numbers() -> None:
+    down = view("rig1", **DOWN, to_pull=1_200)
+    fleet = [view("a", to_pull=30), view("b"), down, view("c", to_pull=None)]
+
+    one = "\n".join(text for line in ask_one("pull", down, 400.0).lines for text, _ in line)
+    all_of_them = ask_all("pull", fleet)
+    said = "\n".join("".join(text for text, _ in line) for line in all_of_them.lines)
+
+    assert "1,200 records" in one
+    assert "0:03 at 400/s" in one
+    assert "waits until it is up" in one
+    assert all_of_them.phrase == "PULL 4"
+    assert "30 records of 1 node" in said
+    assert "1: rig1" in said
+    assert "not known yet" in said
+    assert ask_cancel(RUN).phrase is None

@@ -1,0 +1,433 @@
+"""`run_cluster.py` as a person runs it: real processes, real kills, real files.
+
+Each cluster has a folder of its own and is started from there, as two tests may run at the same
+time and find the usual ports taken by each other.
+"""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cluster.exchange import Nothing
+from cluster.peer import Peer, PeerFailed, open_session
+from cluster.protocol import central as protocol
+from cluster.protocol.central import Named, PullAsk, PushAsk, RunId
+from cluster.protocol.views import NodeView, Run
+from tests.invariants import read_side
+
+pytestmark = pytest.mark.e2e
+
+PROGRAM = Path(__file__).parents[2] / "run_cluster.py"
+READY = re.compile(r"central is at (\S+), the token in (\S+);")
+EQUAL = re.compile(r"^(node-\d+) +equal +node +([\d,]+) ", re.MULTILINE)
+
+
+class Launched:
+    """One run of run_cluster.py; its folder is FOLDER/d."""
+
+    def __init__(self, folder: Path, *flags: str) -> None:
+        self.folder = folder / "d"
+        self._streams = [folder / f"{time.monotonic_ns()}.{name}" for name in ("out", "err")]
+        with ExitStack() as files:
+            out, err = (files.enter_context(path.open("wb")) for path in self._streams)
+            self.popen = subprocess.Popen(
+                [sys.executable, str(PROGRAM), "--data", "d", *flags],
+                cwd=folder,
+                env={k: v for k, v in os.environ.items() if not k.startswith("TIDEHOLD_")},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+            )
+        self.family: list[psutil.Process] = []
+
+    @property
+    def out(self) -> str:
+        return self._streams[0].read_text()
+
+    @property
+    def err(self) -> str:
+        return self._streams[1].read_text()
+
+    async def ready(self) -> None:
+        """Wait until all are up, and remember the children."""
+        await until(lambda: READY.search(self.out) or self.popen.poll() is not None, 30.0)
+        assert self.popen.poll() is None, self.err
+        self.family = psutil.Process(self.popen.pid).children(recursive=True)
+
+    async def ended(self, within_s: float = 35.0) -> int:
+        """The exit code."""
+        await until(lambda: self.popen.poll() is not None, within_s)
+        assert "Traceback" not in self.err
+        return int(self.popen.returncode)
+
+    def child(self, name: str) -> psutil.Process:
+        """The process that is central or a node now."""
+        for process in psutil.Process(self.popen.pid).children():
+            with suppress(psutil.Error):
+                if f"--data={self.folder / name}" in process.cmdline():
+                    return process
+        raise LookupError(f"{name} does not run")
+
+    def alive(self) -> list[psutil.Process]:
+        """The children that were seen and have not ended."""
+        return [process for process in self.family if not gone(process)]
+
+    def token(self) -> str:
+        return (self.folder / "token").read_text().strip()
+
+    def central(self) -> str:
+        found = READY.search(self.out)
+        assert found is not None
+        return found[1]
+
+    def equal(self) -> dict[str, int]:
+        """What --verify found equal: the records of each node."""
+        return {name: int(count.replace(",", "")) for name, count in EQUAL.findall(self.out)}
+
+
+def gone(process: psutil.Process) -> bool:
+    """Whether a process has ended, reaped or not."""
+    with suppress(psutil.NoSuchProcess):
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    return True
+
+
+async def until(condition: Callable[[], object], within_s: float) -> float:
+    """Wait for a condition and return the seconds that it took; fail after `within_s`."""
+    begun = time.monotonic()
+    while not await asyncio.to_thread(condition):
+        waited_s = time.monotonic() - begun
+        assert waited_s < within_s, f"not so after {within_s} s"
+        await asyncio.sleep(0.05)
+    return time.monotonic() - begun
+
+
+async def holds(condition: Callable[[], Awaitable[bool]], within_s: float) -> None:
+    """Wait for a condition that has to be asked for; no answer is a no."""
+    begun = time.monotonic()
+    while True:
+        with suppress(PeerFailed):
+            if await condition():
+                return
+        assert time.monotonic() - begun < within_s, f"not so after {within_s} s"
+        await asyncio.sleep(0.1)
+
+
+Launch = Callable[..., Launched]
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Launch]:
+    """Starts clusters; ends those that a failed test has left."""
+    started: list[Launched] = []
+
+    def start(*flags: str) -> Launched:
+        started.append(Launched(tmp_path, *flags))
+        return started[-1]
+
+    yield start
+    for one in started:
+        with suppress(psutil.NoSuchProcess):
+            one.family += psutil.Process(one.popen.pid).children(recursive=True)
+        one.popen.kill()
+        one.popen.wait()
+        for process in one.family:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+Connect = Callable[[Launched], Peer]
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """Opens the way to a cluster's central."""
+    async with open_session() as session:
+        yield lambda cluster: Peer(session, cluster.central(), cluster.token())
+
+
+async def view_of(central: Peer, name: str) -> NodeView:
+    return await central.call(protocol.NODE, Named(name), timeout_s=5.0)
+
+
+async def succeeded(central: Peer, run: Run) -> None:
+    """Wait until a run has succeeded."""
+
+    async def ended() -> bool:
+        return (await central.call(protocol.RUN, RunId(run.id), timeout_s=5.0)).ended_already
+
+    await holds(ended, 20.0)
+    assert (await central.call(protocol.RUN, RunId(run.id), timeout_s=5.0)).state == "succeeded"
+
+
+async def test_a_cluster_runs_for_its_seconds_and_all_sets_are_equal_at_the_end(
+    launch: Launch,
+) -> None:
+    cluster = launch("--headless", "--nodes", "3", "--rate", "50", "--seconds", "8", "--verify")
+
+    assert await cluster.ended() == 0
+
+    assert cluster.equal().keys() == {"node-1", "node-2", "node-3"}
+    assert min(cluster.equal().values()) > 50
+    assert cluster.err == ""
+    assert re.search(r"^\d\d:\d\d:\d\d node-1 +up +\w+ +node +\d+ central +\d+ ", cluster.out, re.M)
+
+
+async def test_a_killed_and_wiped_node_comes_back_and_gets_its_records_back(
+    launch: Launch, connect: Connect, tmp_path: Path
+) -> None:
+    """Whatever central held of it before the loss is at the node again after a push."""
+    cluster = launch("--headless", "--nodes", "3", "--rate", "50", "--verify")
+    await cluster.ready()
+    central, folder = connect(cluster), cluster.folder
+
+    async def has_records() -> bool:
+        return ((await view_of(central, "node-2")).records.node or 0) > 100
+
+    await holds(has_records, 15.0)
+    pull = await central.call(protocol.PULL, PullAsk("node-2"), timeout_s=5.0)
+    await succeeded(central, pull)
+    before = await asyncio.to_thread(read_side, folder / "central" / "central.db", "node-2")
+    assert len(before.rows) > 100
+
+    lost_epoch, victim = (await view_of(central, "node-2")).epoch, cluster.child("node-2")
+    shutil.move(folder / "node-2", tmp_path / "lost")  # at once, whatever is being written
+    victim.kill()
+
+    async def is_back() -> bool:
+        view = await view_of(central, "node-2")
+        return view.live == "up" and view.epoch not in (None, lost_epoch)
+
+    await holds(is_back, 15.0)
+    push = await central.call(protocol.PUSH, PushAsk("node-2"), timeout_s=5.0)
+    await succeeded(central, push)
+    cluster.popen.send_signal(signal.SIGINT)
+
+    assert await cluster.ended() == 0
+    assert cluster.equal().keys() == {"node-1", "node-2", "node-3"}
+    after = await asyncio.to_thread(read_side, folder / "node-2" / "node.db", "node-2")
+    assert before.rows.items() <= after.rows.items()
+
+
+async def test_kill_9_leaves_no_orphan(launch: Launch) -> None:
+    cluster = launch("--headless")
+    await cluster.ready()
+    assert len(cluster.alive()) == 4
+
+    cluster.popen.kill()
+
+    await until(lambda: not cluster.alive(), 7.0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_the_first_signal_stops_in_order(launch: Launch, number: signal.Signals) -> None:
+    cluster = launch("--headless")
+    await cluster.ready()
+
+    cluster.popen.send_signal(number)
+
+    assert await cluster.ended(10.0) == 0
+    assert cluster.alive() == []
+    assert "stopped in" in cluster.out
+
+
+async def test_the_second_signal_ends_all_at_once(launch: Launch) -> None:
+    """A node that does not even hear SIGTERM is no reason to wait."""
+    cluster = launch("--headless")
+    await cluster.ready()
+    cluster.child("node-1").suspend()
+
+    cluster.popen.send_signal(signal.SIGINT)
+    await until(lambda: len(cluster.alive()) == 2, 3.0)  # the stopped node, and central
+    cluster.popen.send_signal(signal.SIGINT)
+
+    assert await cluster.ended(2.0) == 130
+    assert cluster.alive() == []
+
+
+async def test_a_signal_during_the_start_stops_what_has_started(launch: Launch) -> None:
+    cluster = launch("--headless")
+
+    await until(lambda: len(psutil.Process(cluster.popen.pid).children()) > 0, 10.0)
+    cluster.family = psutil.Process(cluster.popen.pid).children()
+    cluster.popen.terminate()
+
+    assert await cluster.ended(10.0) == 0
+    assert cluster.alive() == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--bogus"], "--bogus"),
+        (["--nodes", "0"], "--nodes"),
+        (["--nodes", "51"], "--nodes"),
+        (["--nodes", "many"], "--nodes"),
+        (["--rate", "nan"], "--rate"),
+        (["--seconds", "-1"], "--seconds"),
+        (["--source", "sky"], "--source"),
+    ],
+)
+async def test_a_wrong_flag_is_named_in_one_line(
+    launch: Launch, flags: list[str], named: str
+) -> None:
+    cluster = launch(*flags)
+
+    assert await cluster.ended() == 2
+
+    assert cluster.err.count("\n") == 1
+    assert named in cluster.err
+    assert not cluster.folder.exists()
+
+
+async def test_a_file_is_no_data_folder(launch: Launch, tmp_path: Path) -> None:
+    (tmp_path / "d").write_text("precious")
+
+    cluster = launch()
+
+    assert await cluster.ended() == 78
+    assert cluster.err == "cluster: --data d: cannot be used: Not a directory\n"
+    assert (tmp_path / "d").read_text() == "precious"
+
+
+async def test_a_folder_in_use_is_refused_and_left_alone(launch: Launch) -> None:
+    first = launch("--headless", "--nodes", "1")
+    await first.ready()
+
+    second = launch("--headless", "--nodes", "1")
+
+    assert await second.ended() == 78
+    assert second.err.count("\n") == 1
+    assert "another run_cluster.py uses it" in second.err
+    assert len(first.alive()) == 2
+
+
+async def test_other_ports_serve_where_the_usual_ones_are_taken(launch: Launch) -> None:
+    with ExitStack() as taken:
+        for port in (8100, 8101):
+            with suppress(OSError):  # somebody else has it: just as good
+                taken.enter_context(socket.create_server(("127.0.0.1", port)))
+        cluster = launch("--headless", "--nodes", "2", "--seconds", "1")
+        await cluster.ready()
+
+        assert not cluster.central().endswith(":8100")
+        assert await cluster.ended() == 0
+
+
+async def test_clusters_started_at_the_same_moment_get_out_of_each_others_way(
+    launch: Launch,
+) -> None:
+    """All see the usual ports free; who loses the race for one takes another."""
+    clusters = [launch("--headless", "--nodes", "1", "--data", f"d{n}") for n in range(3)]
+
+    for cluster in clusters:
+        await cluster.ready()
+
+    assert len({cluster.central() for cluster in clusters}) == 3
+
+
+async def test_the_same_folder_goes_on_where_it_ended(launch: Launch) -> None:
+    flags = ("--headless", "--nodes", "2", "--rate", "50", "--seconds", "2", "--verify")
+    first = launch(*flags)
+    assert await first.ended() == 0
+
+    second = launch(*flags)
+    assert await second.ended() == 0
+
+    for name, count in first.equal().items():
+        assert second.equal()[name] >= count > 0
+
+
+def test_without_its_packages_it_says_how_to_get_them() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-I", "-S", str(PROGRAM)], capture_output=True, text=True, timeout=20
+    )
+
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr.count("\n") == 1
+    assert "make run" in ended.stderr
+
+
+async def test_the_token_stays_in_its_file(launch: Launch) -> None:
+    cluster = launch("--headless", "--nodes", "2")
+    await cluster.ready()
+    token = cluster.token()
+
+    assert len(token) >= 64
+    assert stat.S_IMODE((cluster.folder / "token").stat().st_mode) == 0o600
+    for process in [psutil.Process(cluster.popen.pid), *cluster.family]:
+        assert token not in " ".join(process.cmdline())
+    cluster.popen.send_signal(signal.SIGINT)
+    assert await cluster.ended() == 0
+    assert token not in cluster.out + cluster.err
+    for path in cluster.folder.rglob("*"):
+        if path.is_file() and path != cluster.folder / "token":
+            assert token.encode() not in path.read_bytes(), path
+
+
+async def test_wrong_clocks_are_seen_and_corrected(launch: Launch, connect: Connect) -> None:
+    cluster = launch("--headless", "--skew")
+    await cluster.ready()
+    central = connect(cluster)
+
+    async def seen_and_corrected() -> bool:
+        views = (await central.call(protocol.NODES, Nothing(), timeout_s=5.0)).nodes
+        drifts = {view.name: view.clock.drift_ms for view in views if view.clock is not None}
+        apart = [view.apart_ms for view in views]
+        return (drifts.get("node-1") or 0.0) > 1000 and all(
+            one is not None and abs(one) < 50 for one in apart
+        )
+
+    await holds(seen_and_corrected, 20.0)
+
+
+async def test_a_node_that_cannot_start_is_named_with_its_reason(launch: Launch) -> None:
+    first = launch("--headless", "--seconds", "1")
+    assert await first.ended() == 0
+    for path in (first.folder / "node-2").glob("node.db*"):
+        path.unlink()
+    (first.folder / "node-2" / "node.db").write_bytes(b"this is no database" * 100)
+
+    second = launch("--headless")
+    await until(lambda: second.popen.poll() is not None or second.err, 30.0)
+
+    assert await second.ended() == 1
+    assert re.fullmatch(r"cluster: node-2 cannot .*exit 78.*not a database.*\n", second.err)
+    assert not [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if str(second.folder) in " ".join(process.info["cmdline"] or [])
+    ]
+
+
+async def test_a_node_that_is_lost_later_is_named_and_the_others_go_on(
+    launch: Launch, connect: Connect
+) -> None:
+    cluster = launch("--headless")
+    await cluster.ready()
+    central = connect(cluster)
+
+    victim = cluster.child("node-2")
+    shutil.move(cluster.folder / "node-2", cluster.folder / "moved")
+    (cluster.folder / "node-2").write_text("in the way")
+    victim.kill()
+    await until(lambda: "node-2 cannot be kept alive" in cluster.err, 15.0)
+    assert "node-2 cannot be kept alive (exit 78)" in cluster.err, cluster.err
+
+    assert (await view_of(central, "node-1")).live == "up"
+    cluster.popen.send_signal(signal.SIGINT)
+    assert await cluster.ended() == 1

@@ -1,0 +1,108 @@
+"""kill -9 in the middle of a pull or a push, at random moments: nothing acknowledged is lost,
+nothing is there twice, and the run goes on by itself after the return."""
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from cluster.peer import PeerFailed
+from cluster.protocol import central
+from cluster.record import IdMaker, id_text
+from tests.world import World, world
+
+HITS = 5  # of each of the four kinds: twenty kills that cut a run in two
+TRIES = 25  # a random moment may come before the run's beginning or after its end
+BATCHES, BATCH = 8, 500
+
+
+class Client:
+    """Posts rows with ids of its own and remembers which were acknowledged."""
+
+    def __init__(self, w: World) -> None:
+        self._world = w
+        self._ids = IdMaker()
+        self.acknowledged: set[bytes] = set()
+
+    async def post(self, count: int) -> None:
+        """Post a batch, again and again until it is acknowledged: the same ids, so it is safe."""
+        ids = [self._ids.next(1_760_000_000_000_000) for _ in range(count)]
+        lines = b"".join(
+            b'{"id":"%b","stream":"t","ts":1,"payload":{"reading":%d,"note":"%b"}}\n'
+            % (id_text(one).encode(), number, b"x" * 80)
+            for number, one in enumerate(ids)
+        )
+        while True:
+            try:
+                await self._world.post("n1", lines)
+            except PeerFailed:
+                await asyncio.sleep(0.05)
+            else:
+                self.acknowledged.update(ids)
+                return
+
+
+@pytest.mark.parametrize("victim", ["central", "node"])
+@pytest.mark.timeout(150)
+async def test_a_kill_in_the_middle_of_a_pull_costs_nothing(tmp_path: Path, victim: str) -> None:
+    """The run that was cut is carried on to its end; the sets are equal afterwards."""
+    async with world(tmp_path) as w:
+        await w.node("n1")
+        client = Client(w)
+        hits = 0
+        for _ in range(TRIES):
+            for _ in range(BATCHES):
+                await client.post(BATCH)
+            run = await w.central.call(central.PULL, central.PullAsk("n1"))
+            posting = asyncio.create_task(client.post(BATCH))
+
+            await kill_and_restart(w, victim)
+            await posting
+            ended = await w.ended(run)
+
+            assert ended.state == "succeeded", ended
+            assert w.verdict("n1", frozenset(client.acknowledged)).broken == []
+            hits += ended.attempts > 1
+            if hits == HITS:
+                break
+        await w.pull("n1")
+
+        assert hits == HITS
+        assert w.verdict("n1", frozenset(client.acknowledged)).equal
+
+
+@pytest.mark.parametrize("victim", ["central", "node"])
+@pytest.mark.timeout(150)
+async def test_a_kill_in_the_middle_of_a_push_costs_nothing(tmp_path: Path, victim: str) -> None:
+    """Half of the node's rows are gone; the push that was cut brings back every one."""
+    async with world(tmp_path) as w:
+        n1 = await w.node("n1")
+        client = Client(w)
+        for _ in range(BATCHES):
+            await client.post(BATCH)
+        await w.pull("n1")
+        hits = 0
+        for _ in range(TRIES):
+            n1.sql("DELETE FROM records WHERE abs(random()) % 2")
+            run = await w.central.call(central.PUSH, central.PushAsk("n1"))
+
+            await kill_and_restart(w, victim)
+            ended = await w.ended(run)
+
+            assert ended.state == "succeeded", ended
+            verdict = w.verdict("n1", frozenset(client.acknowledged))
+            assert verdict.equal, verdict.line()
+            hits += ended.attempts > 1
+            if hits == HITS:
+                break
+
+        assert hits == HITS
+
+
+async def kill_and_restart(w: World, victim: str) -> None:
+    """At a random moment of the first tenths of a second of a run."""
+    program = w.central if victim == "central" else w.nodes["n1"]
+    await asyncio.sleep(random.uniform(0.0, 0.15))
+    program.kill()
+    await program.start()

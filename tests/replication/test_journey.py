@@ -1,0 +1,382 @@
+"""One record's journey, both ways, with real processes and real files."""
+
+import signal
+import sqlite3
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from cluster.exchange import Nothing
+from cluster.peer import PeerFailed
+from cluster.protocol import central, node
+from cluster.protocol.views import Delta, Run, Snapshot
+from tests.world import World, until, world
+
+ROWS = 1_500
+
+
+def lines(count: int, start: int = 0) -> bytes:
+    return b"".join(
+        b'{"stream":"t","ts":%d,"payload":{"n": %d, "text":"line  %d"}}\n' % (i, i, i)
+        for i in range(start, start + count)
+    )
+
+
+async def test_what_a_node_has_reaches_central_and_is_proven_equal(tmp_path: Path) -> None:
+    """A pull brings every record, and the next poll proves it by the digests."""
+    async with world(tmp_path) as w:
+        await w.node("n1")
+        await w.post("n1", lines(ROWS))
+
+        before = await w.poll("n1")
+        run = await w.pull("n1")
+        after = await w.poll("n1")
+
+        assert (before.data, before.records.missing_at_central) == ("behind", ROWS)
+        assert (run.state, run.received, run.inserted, run.duplicate) == (
+            "succeeded",
+            ROWS,
+            ROWS,
+            0,
+        )
+        assert (after.data, after.records.missing_at_central) == ("in_sync", 0)
+        assert w.verdict("n1").equal
+
+
+async def test_a_second_pull_moves_only_what_is_new(tmp_path: Path) -> None:
+    """Incremental means after the tidemark."""
+    async with world(tmp_path) as w:
+        await w.node("n1")
+        await w.post("n1", lines(ROWS))
+        await w.pull("n1")
+        await w.post("n1", lines(10, start=ROWS))
+
+        run = await w.pull("n1")
+
+        assert (run.received, run.inserted) == (10, 10)
+        assert w.verdict("n1").equal
+
+
+async def test_a_full_pull_counts_what_is_there_as_duplicates(tmp_path: Path) -> None:
+    """Repeating is safe: all is received, nothing is inserted twice."""
+    async with world(tmp_path) as w:
+        await w.node("n1")
+        await w.post("n1", lines(ROWS))
+        await w.pull("n1")
+
+        run = await w.pull("n1", "full")
+
+        assert (run.received, run.inserted, run.duplicate) == (ROWS, 0, ROWS)
+        assert w.verdict("n1").equal
+
+
+async def test_rows_deleted_behind_centrals_back_are_noticed_and_pulled_again(
+    tmp_path: Path,
+) -> None:
+    """The digest no longer matches; the holes are found by windows, not by sending all."""
+    async with world(tmp_path) as w:
+        await w.node("n1")
+        await w.post("n1", lines(ROWS))
+        await w.pull("n1")
+        gone = w.central.sql("DELETE FROM records WHERE position % 100 = 7")
+
+        async def noticed() -> bool:
+            view = await w.poll("n1")
+            return view.records.missing_at_central == gone
+
+        await until(noticed, "the view shows what is missing at central")
+        run = await w.pull("n1")
+
+        assert (run.received, run.inserted) == (gone, gone)
+        assert (await w.poll("n1")).data == "in_sync"
+        assert w.verdict("n1").equal
+
+
+async def test_rows_deleted_behind_the_nodes_back_are_pushed_back(tmp_path: Path) -> None:
+    """Push sends exactly what the node lacks."""
+    async with world(tmp_path) as w:
+        n1 = await w.node("n1")
+        await w.post("n1", lines(ROWS))
+        await w.pull("n1")
+        gone = n1.sql("DELETE FROM records WHERE position % 50 = 3")
+
+        run = await w.push("n1")
+
+        assert (run.state, run.received, run.inserted) == ("succeeded", gone, gone)
+        assert (await w.poll("n1")).data == "in_sync"
+        assert w.verdict("n1").equal
+
+
+async def test_a_node_that_lost_its_disk_is_refilled_by_a_push(tmp_path: Path) -> None:
+    """New epoch, new records of its own, and all the old ones back; nothing is pulled twice."""
+    async with world(tmp_path) as w:
+        n1 = await w.node("n1")
+        await w.post("n1", lines(ROWS))
+        await w.pull("n1")
+        n1.kill()
+        n1.wipe()
+        await n1.start()
+        await w.until_live("n1", "up")
+        await w.post("n1", lines(5, start=ROWS))
+
+        push = await w.push("n1")
+        pull = await w.pull("n1")
+
+        assert (push.received, push.inserted) == (ROWS, ROWS)
+        assert (pull.received, pull.inserted) == (5, 5)
+        assert w.verdict("n1").equal
+        journal = await w.central.call(central.JOURNAL, central.JournalAsk())
+        assert "new-epoch" in {line.kind for line in journal.lines}
+
+
+async def test_central_that_lost_its_disk_gets_everything_again(tmp_path: Path) -> None:
+    """The nodes say hello again, and a pull brings all."""
+    async with world(tmp_path) as w:
+        await w.node("n1")
+        await w.post("n1", lines(ROWS))
+        await w.pull("n1")
+        w.central.kill()
+        w.central.wipe()
+        await w.central.start()
+        await w.until_live("n1", "up", within_s=40)
+
+        run = await w.pull("n1")
+
+        assert (run.received, run.inserted) == (ROWS, ROWS)
+        assert w.verdict("n1").equal
+
+
+async def test_an_old_backup_of_a_node_heals_both_ways(tmp_path: Path) -> None:
+    """Same epoch, smaller position, then other records at the same positions."""
+    async with world(tmp_path) as w:
+        n1 = await w.node("n1")
+        await w.post("n1", lines(500))
+        n1.kill(signal.SIGTERM)
+        backup = (n1.folder / "node.db").read_bytes()
+        await n1.start()
+        await w.post("n1", lines(300, start=500))
+        await w.pull("n1")
+        n1.kill()
+        for file in n1.folder.glob("node.db*"):
+            file.unlink()
+        (n1.folder / "node.db").write_bytes(backup)
+        await n1.start()
+        await w.post("n1", lines(400, start=900))
+
+        pull, push = await w.pull("n1"), await w.push("n1")
+
+        assert (pull.inserted, push.inserted) == (400, 300)
+        assert (await w.poll("n1")).data == "in_sync"
+        assert w.verdict("n1").equal
+
+
+async def test_a_conflict_is_kept_out_and_reported(tmp_path: Path) -> None:
+    """Same id, other content: both sides keep what they have, the rest goes through."""
+    async with world(tmp_path) as w:
+        n1 = await w.node("n1")
+        row = (
+            b'{"id":"01890a5d-ac96-774b-bcce-b302099a8057","stream":"t","ts":1,"payload":{"v":%d}}'
+        )
+        await w.post("n1", row % 1)
+        await w.pull("n1")
+        n1.sql("DELETE FROM records")
+        await w.post("n1", row % 2 + b"\n" + lines(20))
+
+        run = await w.pull("n1")
+        again = await w.pull("n1")
+        view = await w.poll("n1")
+        page = await w.central.call(central.RECORDS, central.CentralRecordsAsk(limit=1))
+
+        assert (run.state, run.inserted) == ("succeeded", 20)
+        assert (again.received, again.inserted) == (0, 0)
+        assert (view.data, view.conflicts) == ("diverged", 1)
+        assert bytes(page.records[0].payload) == b'{"v":1}'
+
+
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [
+        ("payload = '{\"n\": 999}'", "hash_mismatch"),
+        ("payload = 'not json'", "bad_payload"),
+        ("payload = CAST(x'7b22ff227d' AS TEXT)", "bad_payload"),
+        ("stream = 'Not A Stream'", "bad_row"),
+        ("ts = 9223372036854775807", "bad_row"),
+    ],
+)
+async def test_a_row_damaged_on_the_nodes_disk_is_set_aside(
+    tmp_path: Path, damage: str, code: str
+) -> None:
+    """It is kept out with its reason, and never blocks the rest."""
+    async with world(tmp_path) as w:
+        n1 = await w.node("n1")
+        await w.post("n1", lines(50))
+        n1.sql("DROP TRIGGER records_unchanged")  # a failing disk asks no trigger
+        n1.sql(f"UPDATE records SET {damage} WHERE position = 20")
+
+        run = await w.pull("n1")
+        view = await w.poll("n1")
+
+        assert (run.state, run.inserted) == ("succeeded", 49)
+        assert run.rejected >= 1
+        assert view.data == "diverged"
+        assert w.central.sql("UPDATE quarantine SET seen = seen WHERE code = ?", code) == 1
+
+
+@pytest.mark.parametrize("side", ["node", "central"])
+@pytest.mark.parametrize(
+    "poke",
+    [
+        "UPDATE records SET payload = '{}' WHERE position = 1",
+        "UPDATE records SET id = randomblob(16) WHERE position = 1",
+        "INSERT OR REPLACE INTO records (id, node, ts, stream, payload, hash) "
+        "SELECT id, node, ts, stream, payload, hash FROM records LIMIT 1",
+    ],
+)
+async def test_a_record_cannot_be_changed_behind_anybodys_back(
+    tmp_path: Path, side: str, poke: str
+) -> None:
+    """in_sync stays a proof: what would change a row is refused by the database itself."""
+    async with world(tmp_path) as w:
+        n1 = await w.node("n1")
+        await w.post("n1", lines(3))
+        await w.pull("n1")
+
+        with pytest.raises(sqlite3.IntegrityError, match="a record is never"):
+            (n1 if side == "node" else w.central).sql(poke)
+
+        assert (await w.poll("n1")).data == "in_sync"
+        assert w.verdict("n1").equal
+
+
+async def test_a_record_damaged_at_central_does_not_stop_a_push(tmp_path: Path) -> None:
+    """The node refuses that one; all others arrive, and the sets are said to be diverged."""
+    async with world(tmp_path) as w:
+        n1 = await w.node("n1")
+        await w.post("n1", lines(700))
+        await w.pull("n1")
+        w.central.sql("DROP TRIGGER records_unchanged")
+        w.central.sql("UPDATE records SET payload = '{}' WHERE position = 20")
+        n1.sql("DELETE FROM records")
+
+        run = await w.push("n1")
+        view = await w.poll("n1")
+
+        assert (run.state, run.inserted, run.rejected) == ("succeeded", 699, 1)
+        assert view.data == "diverged"
+
+
+async def test_a_second_node_of_the_same_name_is_refused(tmp_path: Path) -> None:
+    """While the first one is up, another at a new address does not take its place."""
+    async with world(tmp_path) as w:
+        n1 = await w.node("n1")
+        twin = central.Hello(name="n1", url="http://127.0.0.1:1", boot="another")
+
+        with pytest.raises(PeerFailed) as refused:
+            await w.central.call(central.HELLO, twin)
+
+        assert refused.value.problem is not None
+        assert refused.value.problem.code == "name_taken"
+        assert (await w.view("n1")).url == n1.url
+
+
+async def test_a_busy_node_is_compared_exactly_while_it_goes_on(tmp_path: Path) -> None:
+    """A pull ends at the status's position; what comes later is the tail, not a difference."""
+    async with world(tmp_path) as w:
+        n1 = await w.node("n1", "--rate", "500", source="synthetic")
+
+        async def has_many() -> bool:
+            return (await n1.call(node.STATUS, Nothing())).records.count > 300
+
+        await until(has_many, "the source makes records")
+        runs = [await w.pull("n1") for _ in range(5)]
+        await n1.call(node.SOURCE, node.SourceChange(running=False))
+        runs.append(await w.pull("n1"))
+
+        assert {run.state for run in runs} == {"succeeded"}
+        assert sum(run.duplicate for run in runs) == 0
+        assert w.verdict("n1").equal
+
+
+async def test_a_removed_node_keeps_its_records_at_central(tmp_path: Path) -> None:
+    """Nothing is deleted, and a hello alone does not bring the node back."""
+    async with world(tmp_path) as w:
+        await w.node("n1")
+        await w.post("n1", lines(10))
+        await w.pull("n1")
+
+        gone = await w.central.call(central.REMOVE, central.Named("n1"))
+        nodes = await w.central.call(central.NODES, Nothing())
+        page = await w.central.call(central.RECORDS, central.CentralRecordsAsk(node="n1"))
+
+        assert gone.records_kept == 10
+        assert nodes.nodes == []
+        assert len(page.records) == 10
+
+
+async def test_a_stream_shows_the_run_as_it_goes(tmp_path: Path) -> None:
+    """A snapshot, then deltas with the node, the run and its journal lines."""
+    async with world(tmp_path) as w:
+        await w.node("n1")
+        await w.post("n1", lines(ROWS))
+        seen: set[str] = set()
+
+        async with w.central.peer.stream(
+            central.STREAM, central.StreamAsk(), connect_timeout_s=5, idle_s=10
+        ) as events:
+            name, content = await anext(events)
+            snapshot = msgspec.json.decode(content, type=Snapshot)
+            await w.central.call(central.PULL, central.PullAsk("n1"))
+            async for name_of, content in events:
+                if name_of == "ping":
+                    continue
+                delta = msgspec.json.decode(content, type=Delta)
+                seen |= {line.kind for line in delta.journal}
+                seen |= {run.state for run in delta.runs}
+                seen |= {view.data for view in delta.nodes}
+                if {"run-succeeded", "succeeded", "in_sync"} <= seen:
+                    break
+
+        assert name == "snapshot"
+        assert [view.name for view in snapshot.nodes] == ["n1"]
+
+
+@pytest.mark.parametrize("kind", ["pull", "push"])
+async def test_asking_twice_queues_one_run(tmp_path: Path, kind: str) -> None:
+    """A queued run that is asked for again is the same run; it can be cancelled."""
+    async with world(tmp_path) as w:
+        n1 = await w.node("n1")
+        n1.kill()
+        await w.until_live("n1", "down")
+        first, second = await _ask(w, kind), await _ask(w, kind)
+
+        cancelled = await w.central.call(central.CANCEL, central.RunId(first.id))
+
+        assert first.id == second.id
+        assert cancelled.state == "cancelled"
+        assert await w.central.call(central.RUNS, central.RunsAsk(open=True)) == central.RunList([])
+
+
+async def _ask(w: World, kind: str) -> Run:
+    if kind == "pull":
+        return await w.central.call(central.PULL, central.PullAsk("n1"))
+    return await w.central.call(central.PUSH, central.PushAsk("n1"))
+
+
+async def test_a_cancelled_run_is_never_carried_out(tmp_path: Path) -> None:
+    """Also one that waits behind another while that one is under way."""
+    async with world(tmp_path) as w:
+        n1 = await w.node("n1")
+        await w.post("n1", lines(ROWS))
+        n1.kill()
+        await w.until_live("n1", "down")
+        pull, push = await _ask(w, "pull"), await _ask(w, "push")
+        await w.central.call(central.CANCEL, central.RunId(push.id))
+        await n1.start()
+
+        ended = await w.ended(pull)
+        await w.pull("n1")  # whatever waited behind would have had its turn by now
+        cancelled = await w.central.call(central.RUN, central.RunId(push.id))
+
+        assert ended.state == "succeeded"
+        assert (cancelled.state, cancelled.attempts) == ("cancelled", 0)

@@ -1,0 +1,44 @@
+"""The documents say what the code does: generated ones are up to date, exit codes are listed."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cluster import program
+from cluster.problem import CODES
+from docs.generate import documents
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+@pytest.mark.parametrize("name", ["protocol.md", "settings.md"])
+def test_a_generated_document_is_up_to_date(name: str) -> None:
+    """Otherwise: `make docs`, and look at what changed."""
+    assert (DOCS / name).read_text(encoding="utf-8") == documents()[name]
+
+
+@pytest.mark.parametrize("name", ["protocol.md", "settings.md"])
+def test_every_link_inside_of_a_document_leads_to_a_heading(name: str) -> None:
+    text = documents()[name]
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}
+
+    assert set(re.findall(r"\]\(#([^)]*)\)", text)) <= anchors
+
+
+def test_every_exit_code_is_documented() -> None:
+    """A code that a program can leave with is in the table of docs/settings.md."""
+    codes = {value for key, value in vars(program).items() if key.isupper() and type(value) is int}
+
+    documented = {
+        int(code) for code in re.findall(r"^\| (\d+) \|", documents()["settings.md"], re.M)
+    }
+
+    assert codes <= documented
+
+
+def test_every_code_of_a_problem_is_documented() -> None:
+    text = documents()["protocol.md"]
+
+    assert [code for code in CODES if f"| `{code}` |" not in text] == []

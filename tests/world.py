@@ -1,0 +1,221 @@
+"""The world that tests play in: real nodes and a real central as processes, and verbs to hurt them.
+
+    async with world(tmp_path) as w:
+        node = await w.node("n1")
+        await w.pull("n1")
+        node.kill()
+
+Everything listens on free loopback ports. Nothing sleeps: `until` waits for a condition, and says
+what it waited for when it does not come.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+from cluster.exchange import AskT, Exchange, Nothing, ReplyT
+from cluster.peer import Peer, PeerFailed, open_session
+from cluster.protocol import central, node
+from cluster.protocol.shared import HEALTH, Receipt
+from cluster.protocol.views import NodeView, Run
+from tests.invariants import Verdict, check
+
+TOKEN = "a-token-for-tests-only-0123456789"
+ROOT = Path(__file__).parent.parent
+
+
+async def until(
+    condition: Callable[[], Awaitable[bool]], what: str, within_s: float = 20.0
+) -> None:
+    """Wait until `condition` holds; AssertionError when it does not in time."""
+    deadline = time.monotonic() + within_s
+    while not await condition():
+        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
+        await asyncio.sleep(0.02)
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port that nobody uses at this moment."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Program:
+    """One service as a process, with its folder and its address."""
+
+    def __init__(self, peers: Callable[[str], Peer], module: str, folder: Path, *args: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.folder = folder
+        self.peer = peers(self.url)
+        self._argv = [
+            *(sys.executable, "-m", module, "--data", str(folder)),
+            *("--port", str(self.port), *args),
+        ]
+        self.process: subprocess.Popen[str] | None = None
+
+    async def start(self) -> None:
+        """Start, and return when it answers."""
+        self._spawn()
+        await until(self.answers, f"{self._argv[2]} answers", 30)
+
+    def _spawn(self) -> None:
+        self.process = subprocess.Popen(
+            self._argv,
+            cwd=ROOT,
+            env={**os.environ, "TIDEHOLD_TOKEN": TOKEN},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    async def answers(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            assert self.process.stderr is not None
+            raise AssertionError(f"{self._argv}: {self.process.stderr.read()}")
+        try:
+            await self.peer.call(HEALTH, Nothing(), timeout_s=1)
+        except PeerFailed:
+            return False
+        return True
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Kill it and wait for its end."""
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.communicate(timeout=15)
+            self.process = None
+
+    def freeze(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    def wipe(self) -> None:
+        """The disk dies: nothing of it is left."""
+        assert self.process is None, "kill it first"
+        shutil.rmtree(self.folder)
+
+    def sql(self, statement: str, *values: object) -> int:
+        """Change its database behind its back; how many rows changed."""
+        (file,) = self.folder.glob("*.db")
+        with closing(sqlite3.connect(file, timeout=10)) as sql, sql:
+            return sql.execute(statement, values).rowcount
+
+    async def call(self, exchange: Exchange[AskT, ReplyT], ask: AskT) -> ReplyT:
+        return await self.peer.call(exchange, ask, timeout_s=20)
+
+
+class World:
+    """One central and its nodes. Made by `world`."""
+
+    def __init__(self, folder: Path, peers: Callable[[str], Peer], poll_interval_s: float) -> None:
+        self._folder = folder
+        self._peers = peers
+        self._ntp_port = free_port(socket.SOCK_DGRAM)
+        self.central = Program(
+            peers,
+            "central",
+            folder / "central",
+            *("--ntp-port", str(self._ntp_port), "--poll-interval", str(poll_interval_s)),
+        )
+        self.nodes: dict[str, Program] = {}
+
+    async def node(self, name: str, *args: str, source: str = "none") -> Program:
+        """Start a node, and return when central says that it is up."""
+        program = Program(
+            self._peers,
+            "node",
+            self._folder / name,
+            *("--name", name, "--source", source, "--central", self.central.url),
+            *("--ntp", f"127.0.0.1:{self._ntp_port}", *args),
+        )
+        self.nodes[name] = program
+        await program.start()
+        await self.until_live(name, "up")
+        return program
+
+    async def view(self, name: str) -> NodeView:
+        return await self.central.call(central.NODE, central.Named(name))
+
+    async def until_live(self, name: str, live: str, within_s: float = 20.0) -> None:
+        async def reached() -> bool:
+            try:
+                return (await self.view(name)).live == live
+            except PeerFailed:
+                return False
+
+        await until(reached, f"{name} is {live}", within_s)
+
+    async def post(self, name: str, lines: bytes) -> Receipt:
+        """POST rows as NDJSON to a node."""
+        return await self.nodes[name].peer.call(node.APPEND, Nothing(), timeout_s=20, body=lines)
+
+    async def poll(self, name: str) -> NodeView:
+        return await self.central.call(central.POLL, central.Named(name))
+
+    async def pull(self, name: str, mode: str = "incremental") -> Run:
+        """Pull, and return the run when it has ended."""
+        ask = central.PullAsk(name, mode)  # type: ignore[arg-type]  # a test may try any word
+        return await self.ended(await self.central.call(central.PULL, ask))
+
+    async def push(self, name: str, mode: str = "missing") -> Run:
+        ask = central.PushAsk(name, mode)  # type: ignore[arg-type]  # a test may try any word
+        return await self.ended(await self.central.call(central.PUSH, ask))
+
+    async def ended(self, run: Run, within_s: float = 60.0) -> Run:
+        """The run when it has ended, whatever happens to central meanwhile."""
+        latest = run
+
+        async def has_ended() -> bool:
+            nonlocal latest
+            try:
+                latest = await self.central.call(central.RUN, central.RunId(run.id))
+            except PeerFailed:
+                return False
+            return latest.ended_already
+
+        await until(has_ended, f"{run.kind} {run.id} ends, is {latest.state}", within_s)
+        return latest
+
+    def verdict(self, name: str, acknowledged: frozenset[bytes] = frozenset()) -> Verdict:
+        """What the invariants say of one node."""
+        return check(
+            name,
+            self.nodes[name].folder / "node.db",
+            self.central.folder / "central.db",
+            acknowledged,
+        )
+
+    def stop(self) -> None:
+        for program in (*self.nodes.values(), self.central):
+            if program.process is not None:
+                program.process.send_signal(signal.SIGCONT)
+                program.kill()
+
+
+@asynccontextmanager
+async def world(folder: Path, poll_interval_s: float = 0.2) -> AsyncIterator[World]:
+    """A central, ready for nodes. Everything is killed at the end."""
+    async with open_session() as session:
+        made = World(folder, lambda url: Peer(session, url, TOKEN), poll_interval_s)
+        try:
+            await made.central.start()
+            yield made
+        finally:
+            made.stop()
