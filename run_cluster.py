@@ -98,7 +98,9 @@ class Visit:
     async def run(self) -> int:
         """Start, look on, make equal if that is wanted, stop, compare; the exit code."""
         async with open_session() as session, asyncio.TaskGroup() as group:
-            cluster = Cluster(self._folder, self._token, session, group, self._given_up)
+            cluster = Cluster(
+                self._folder, self._token, self._settings.port, session, group, self._given_up
+            )
             try:
                 async with self._patience.everything():
                     try:

@@ -25,7 +25,7 @@ from cluster.protocol.shared import READY
 from cluster.settings import TOKEN_VARIABLE
 
 ROOT = Path(__file__).parents[2]
-CENTRAL_PORT, NTP_PORT = 8100, 8123  # node N: CENTRAL_PORT + N
+NTP_PORT = 8123
 READY_S = 20.0
 READY_PER_NODE_S = 0.5  # besides: many nodes on few cores take their time
 UNKNOWN_S = 3.0  # whom central does not know after this was probably removed by an operator
@@ -70,12 +70,16 @@ def how_ended(child: Child) -> str:
 
 
 class Cluster:
-    """Central and the nodes. Once all are up, `given_up` hears who is lost for good, and why."""
+    """Central on `port` and the nodes on those after it, or on others where these are taken.
+
+    Once all are up, `given_up` hears who is lost for good, and why.
+    """
 
     def __init__(
         self,
         folder: Path,
         token: str,
+        port: int,
         session: aiohttp.ClientSession,
         group: asyncio.TaskGroup,
         given_up: Callable[[str, str], None],
@@ -83,6 +87,7 @@ class Cluster:
         self.ready = False
         self._folder = folder
         self._token = token
+        self._port = port
         self._session = session
         self._group = group
         self._given_up = given_up
@@ -164,12 +169,12 @@ class Cluster:
         return not (known or self._stopping) and self._members[name].may_lack_a_port()
 
     def _make_central(self) -> Member:
-        port, ntp_port = self._ports.take(CENTRAL_PORT, "tcp"), self._ports.take(NTP_PORT, "udp")
+        port, ntp_port = self._ports.take(self._port, "tcp"), self._ports.take(NTP_PORT, "udp")
         argv = [f"--port={port}", f"--ntp-port={ntp_port}"]
         return self._member("central", argv, (port, "tcp"), (ntp_port, "udp"))
 
     def _make_node(self, number: int, flags: Sequence[str]) -> Member:
-        port = self._ports.take(CENTRAL_PORT + number, "tcp")
+        port = self._ports.take(self._port + number, "tcp")
         (_, (ntp_port, _)) = self.central.ports
         argv = [
             f"--name=node-{number}",

@@ -16,6 +16,15 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     nodes: Annotated[int, msgspec.Meta(ge=1, le=50, description="how many nodes")] = 3
     data: Annotated[Text, msgspec.Meta(description="folder in which everything is kept")] = "data"
+    port: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            le=65_000,
+            description="TCP port of central, node N has the Nth after it; where one is taken, "
+            "another is used",
+        ),
+    ] = 8100
     rate: Annotated[Rate, msgspec.Meta(description="records per second of each node")] = 5.0
     source: Annotated[
         Literal["synthetic", "host"], msgspec.Meta(description="where the nodes' records come from")

@@ -27,6 +27,7 @@ from cluster.protocol import central as protocol
 from cluster.protocol.central import Named, PullAsk, PushAsk, RunId
 from cluster.protocol.views import NodeView, Run
 from tests.invariants import read_side
+from tests.world import free_port
 
 pytestmark = pytest.mark.e2e
 
@@ -277,6 +278,7 @@ async def test_a_signal_during_the_start_stops_what_has_started(launch: Launch) 
         (["--nodes", "51"], "--nodes"),
         (["--nodes", "many"], "--nodes"),
         (["--rate", "nan"], "--rate"),
+        (["--port", "0"], "--port"),
         (["--seconds", "-1"], "--seconds"),
         (["--source", "sky"], "--source"),
     ],
@@ -315,15 +317,21 @@ async def test_a_folder_in_use_is_refused_and_left_alone(launch: Launch) -> None
     assert len(first.alive()) == 2
 
 
-async def test_other_ports_serve_where_the_usual_ones_are_taken(launch: Launch) -> None:
-    with ExitStack() as taken:
-        for port in (8100, 8101):
-            with suppress(OSError):  # somebody else has it: just as good
-                taken.enter_context(socket.create_server(("127.0.0.1", port)))
-        cluster = launch("--headless", "--nodes", "2", "--seconds", "1")
+async def test_central_has_the_port_that_is_asked_for(launch: Launch) -> None:
+    port = free_port()
+    cluster = launch("--headless", "--nodes", "1", "--port", str(port))
+    await cluster.ready()
+
+    assert cluster.central() == f"http://127.0.0.1:{port}"
+
+
+async def test_another_port_serves_where_the_wanted_one_is_taken(launch: Launch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        cluster = launch("--headless", "--nodes", "2", "--seconds", "1", "--port", str(port))
         await cluster.ready()
 
-        assert not cluster.central().endswith(":8100")
+        assert cluster.central() != f"http://127.0.0.1:{port}"
         assert await cluster.ended() == 0
 
 
