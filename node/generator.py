@@ -1,8 +1,7 @@
 """The generator: takes readings from the node's source at its own pace and stores them.
 
-Readings are made in ticks, so that a high rate becomes few commits. It waits for the clock's
-first synchronisation, for a while, so that records are born with the right time; a database that
-cannot store for the moment makes it wait, not stop.
+It waits for the clock's first synchronisation, for a while, so that records are born with the
+right time; a database that cannot store for the moment makes it wait, not stop.
 """
 
 import asyncio
@@ -15,13 +14,12 @@ from cluster.clock.cluster_clock import ClusterClock
 from cluster.problem import Refusal
 from cluster.protocol.node import SourceChange, SourceKind, SourceState
 from cluster.record import check_payload
+from node.pace import TICK_S, Pace
 from node.sources import Source
 from node.store import Draft, NodeStore
 
 log = logging.getLogger(__name__)
 
-TICK_S = 0.1
-BEHIND_S_MAX = 5.0  # what is not made within this is not made up for
 FIRST_SYNC_S = 5.0
 
 
@@ -37,6 +35,7 @@ class Generator:
         self._rate = rate
         self._running = source is not None
         self._made = 0
+        self._pace = Pace(0.0, 0.0)
         self._changed = asyncio.Event()
         self._making = asyncio.Lock()
 
@@ -53,7 +52,7 @@ class Generator:
                 self._rate = change.rate
             if change.running is not None:
                 self._running = change.running
-        self._changed.set()
+            self._set_pace()
         log.info("source changed", extra={"event": "source", "state": str(self.state)})
         return self.state
 
@@ -63,16 +62,12 @@ class Generator:
             return
         if synced is not None:
             await _wait_for_time(synced)
+        self._set_pace()
         patience = Backoff(base_s=TICK_S, cap_s=10.0, rng=Random())
-        loop = asyncio.get_running_loop()
-        due, last_s = 0.0, loop.time()
         while True:
-            await self._until_due(due)
-            now_s = loop.time()
-            due = min(due + (now_s - last_s) * self._rate, self._rate * BEHIND_S_MAX + 1)
-            last_s = now_s
+            await self._until_due()
             try:
-                due -= await self._make(self._source, int(due), clock)
+                await self._make(self._source, clock)
             except Refusal as refusal:
                 log.warning(
                     "not stored, waits", extra={"event": "source-waits", "why": str(refusal)}
@@ -81,30 +76,32 @@ class Generator:
             else:
                 patience.reset()
 
-    async def _until_due(self, due: float) -> None:
-        """One tick or, at a low rate, until the next reading; for ever while stopped."""
-        self._changed.clear()
-        if self._running and self._rate > 0:
-            with contextlib.suppress(TimeoutError):
-                tick_s = max(TICK_S, (1 - due) / self._rate)
-                async with asyncio.timeout(tick_s):
-                    await self._changed.wait()
-        else:
-            await self._changed.wait()
+    def _set_pace(self) -> None:
+        rate = self._rate if self._running else 0.0
+        self._pace.set(rate, asyncio.get_running_loop().time())
+        self._changed.set()
 
-    async def _make(self, source: Source, count: int, clock: ClusterClock) -> int:
-        """Take and store `count` readings; how many were made."""
+    async def _until_due(self) -> None:
+        """Until the next tick or reading, or until something was changed."""
+        self._changed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._pace.wait_s()):
+                await self._changed.wait()
+
+    async def _make(self, source: Source, clock: ClusterClock) -> None:
+        """Take and store what is due."""
         async with self._making:
-            if count == 0 or not self._running:
-                return 0
+            count = self._pace.due(asyncio.get_running_loop().time())
+            if not count:
+                return
             readings = await asyncio.to_thread(
                 lambda: [source.read(clock.now_us()) for _ in range(count)]
             )
             await self._store.store(
                 [Draft(reading.stream, check_payload(reading.payload)) for reading in readings]
             )
+            self._pace.made(count)
             self._made += count
-            return count
 
 
 async def _wait_for_time(synced: asyncio.Event) -> None:

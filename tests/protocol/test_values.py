@@ -1,10 +1,15 @@
 """Wrong values in queries, paths and JSON bodies: a problem that names the value, and no effect."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession
 
-from tests.protocol.conftest import Api
+from node.app import build_app
+from node.settings import NodeSettings
+from tests.protocol.conftest import TOKEN, Api, serving
+from tests.world import until
 
 ROWS = "/v1/records"
 
@@ -179,3 +184,29 @@ async def test_a_wrong_value_in_a_body_is_named(
 async def test_a_node_without_a_source_or_a_time_server_says_so(node: Api) -> None:
     (await node.ask("PATCH", "/v1/source", {"rate": 1})).problem("no_source")
     (await node.ask("POST", "/v1/clock/sync")).problem("time_unreachable")
+
+
+async def test_a_stopped_source_makes_nothing_more(tmp_path: Path, session: ClientSession) -> None:
+    """In force when it is answered: what --verify rests on."""
+    settings = NodeSettings(name="n1", data=str(tmp_path), source="synthetic", rate=1000.0)
+    async with serving(build_app(settings, TOKEN, "http://127.0.0.1:1")) as base:
+        node = Api(session, base)
+
+        async def made() -> int:
+            return int((await node.ask("GET", "/v1/status")).json["source"]["made"])
+
+        async def has_made() -> bool:
+            return await made() > 0
+
+        await until(has_made, "the source makes records")
+        stopped = await node.ask("PATCH", "/v1/source", {"running": False})
+        rows = [await node.ask("GET", "/v1/status") for _ in range(20)]
+        await node.ask("PATCH", "/v1/source", {"running": True, "rate": 10_000})
+
+        async def goes_on() -> bool:
+            return await made() > int(stopped.json["made"])
+
+        await until(goes_on, "the source goes on")
+
+        assert {one.json["source"]["made"] for one in rows} == {stopped.json["made"]}
+        assert {one.json["records"]["count"] for one in rows} == {stopped.json["made"]}
