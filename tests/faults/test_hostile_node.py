@@ -13,6 +13,8 @@ from cluster.protocol import central
 from cluster.protocol.shared import READY
 from tests.world import World, until, world
 
+pytestmark = pytest.mark.e2e
+
 Reply = Callable[[web.Request], Awaitable[dict[str, Any]]]
 HUGE = 2**63 - 1
 

@@ -12,6 +12,8 @@ from cluster.protocol import central
 from cluster.record import IdMaker, id_text
 from tests.world import World, world
 
+pytestmark = pytest.mark.e2e
+
 HITS = 5  # of each of the four kinds: twenty kills that cut a run in two
 TRIES = 25  # a random moment may come before the run's beginning or after its end
 BATCHES, BATCH = 8, 500

@@ -9,8 +9,9 @@ from cluster.protocol import central
 from cluster.protocol.views import Run
 from tests.world import World, until, world
 
+pytestmark = pytest.mark.e2e
 
-@pytest.mark.e2e
+
 @pytest.mark.timeout(120)
 async def test_a_node_stopped_for_thirty_seconds_is_waited_for_and_caught_up(
     tmp_path: Path,

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.e2e
+
 TOKEN = "a-token-for-exit-codes-0123456789"
 ROOT = Path(__file__).parents[2]
 USAGE, UNUSABLE = 2, 78

@@ -13,6 +13,8 @@ from cluster.protocol import central, node
 from cluster.protocol.views import Delta, Run, Snapshot
 from tests.world import World, until, world
 
+pytestmark = pytest.mark.e2e
+
 ROWS = 1_500
 
 

@@ -13,6 +13,8 @@ from vega_datasets import data
 
 from tests.world import Program, until, world
 
+pytestmark = pytest.mark.e2e
+
 STREAM = "seattle.weather"
 WORDS = ("date", "weather")
 
@@ -38,7 +40,6 @@ def held(program: Program) -> list[tuple[int, str]]:
         ).fetchall()
 
 
-@pytest.mark.e2e
 async def test_four_years_of_weather_survive_deletions_on_both_sides(tmp_path: Path) -> None:
     """Rows deleted with sqlite3 at the node and at central come back by a push and a pull."""
     days = weather()
