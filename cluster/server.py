@@ -30,6 +30,8 @@ encode = msgspec.json.encode
 SHUTDOWN_S = 5.0
 KEEPALIVE_S = 75.0
 BODY_S = 60.0  # for a whole body to come in
+NO_TOKEN = "send Authorization: Bearer TOKEN"
+WRONG_TOKEN = f"not the token that this service was started with; {NO_TOKEN}"
 
 
 class PortTaken(Exception):
@@ -124,7 +126,7 @@ def fence(token: str, exchanges: tuple[Exchange[Any, Any], ...]) -> Middleware:
         try:
             given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
             if request.path not in public and not hmac.compare_digest(given, expected):
-                raise Refusal("unauthorized", "send Authorization: Bearer TOKEN")
+                raise Refusal("unauthorized", WRONG_TOKEN if given else NO_TOKEN)
             return await handler(request)
         except Refusal as refusal:
             return problem_response(refusal.problem)

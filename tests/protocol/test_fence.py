@@ -70,7 +70,9 @@ async def test_nobody_gets_in_without_the_token(service: Api, exchange: AnyExcha
         if exchange.public:
             assert answer.status == 200
         else:
-            answer.problem("unauthorized")
+            said = answer.problem("unauthorized").detail
+            assert said.endswith("send Authorization: Bearer TOKEN")
+            assert said.startswith("not the token") == bool(authorization)
             assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
