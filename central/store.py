@@ -124,7 +124,7 @@ class CentralStore:
     async def standing(self, name: str) -> tuple[Digest, Standing]:
         """Central's digest of a node and what it remembers of it, at one moment."""
         return await self.database.read(
-            lambda sql: (records.digest(sql, name), _standing(sql, name))
+            lambda sql: (records.digest(sql, name), _standing(sql, name)), quick=True
         )
 
     async def settle(self, name: str, standing: Standing) -> None:
@@ -165,7 +165,9 @@ class CentralStore:
     async def count(self) -> int:
         """All records of all nodes."""
         query = "SELECT coalesce(sum(count), 0) FROM digests"
-        return await self.database.read(lambda sql: int(sql.execute(query).fetchone()[0]))
+        return await self.database.read(
+            lambda sql: int(sql.execute(query).fetchone()[0]), quick=True
+        )
 
 
 def _standing(sql: sqlite3.Connection, name: str) -> Standing:

@@ -36,7 +36,7 @@ Work = Callable[[sqlite3.Connection], T]
 
 GROUP_MAX = 256  # pieces of work in one commit
 WAITING_MAX = 4096  # pieces of work in the queue; beyond it callers are told to come back
-READERS = 3
+READERS, QUICK_READERS = 3, 1
 
 READER_PRAGMAS = (
     "PRAGMA wal_autocheckpoint = 0",
@@ -69,6 +69,7 @@ class Database:
             WAITING_MAX
         )
         self._readers: asyncio.LifoQueue[_Connection] = asyncio.LifoQueue()
+        self._quick_readers: asyncio.LifoQueue[_Connection] = asyncio.LifoQueue()
         self._closed = False
 
     async def write(self, work: Work[T]) -> T:
@@ -88,15 +89,25 @@ class Database:
             raise Refusal("busy", f"{WAITING_MAX} writes wait already", retry_after_s=1) from None
         return await future
 
-    async def read(self, work: Work[T]) -> T:
-        """Run `work` on a read-only connection; it sees what is committed, and one state of it."""
-        reader = await self._readers.get()
+    async def read(self, work: Work[T], *, quick: bool = False) -> T:
+        """Run `work` on a read-only connection; it sees what is committed, and one state of it.
+
+        `quick` work touches a few rows only and never waits behind work that may take long. When
+        the caller is cancelled, its query is interrupted.
+        """
+        free = self._quick_readers if quick else self._readers
+        reader = await free.get()
+        reading = asyncio.ensure_future(reader.run(partial(_read, work)))
+        # Not before its thread is done: whoever got it earlier would wait for that.
+        reading.add_done_callback(lambda _: free.put_nowait(reader))
         try:
-            return await reader.run(partial(_read, work))
+            return await asyncio.shield(reading)
+        except asyncio.CancelledError:
+            if not reading.done():
+                await reader.interrupt()
+            raise
         except sqlite3.DatabaseError as error:
             raise Refusal("storage_failed", f"reading failed: {error}", retry_after_s=1) from error
-        finally:
-            self._readers.put_nowait(reader)
 
     def size(self) -> int:
         """Bytes on disk, with the write-ahead log."""
@@ -230,14 +241,15 @@ async def _open_writer(path: Path, schema: Schema) -> _Connection:
 
 @asynccontextmanager
 async def _serving(database: Database, writer: _Connection) -> AsyncIterator[Database]:
-    readers = [_connect(database.path, read_only=True) for _ in range(READERS)]
+    readers = [_connect(database.path, read_only=True) for _ in range(READERS + QUICK_READERS)]
     async with asyncio.TaskGroup() as group:  # a crash of the writer ends the service
         group.create_task(database._write_forever(writer), name="database-writer")
         try:
-            for reader in readers:
+            for number, reader in enumerate(readers):
                 await reader
                 await reader.run(partial(configure, READER_PRAGMAS))
-                database._readers.put_nowait(reader)
+                free = database._readers if number < READERS else database._quick_readers
+                free.put_nowait(reader)
             yield database
         finally:
             database._closed = True

@@ -90,7 +90,7 @@ class NodeStore:
 
     async def counts(self) -> RecordCounts:
         """How many records, the last position and the digest, at one moment."""
-        return await self.database.read(partial(_counts, self.node))
+        return await self.database.read(partial(_counts, self.node), quick=True)
 
     async def page(self, after: int, limit: int, wanted: Filter) -> Page:
         return await self.database.read(lambda sql: records.page_after(sql, after, limit, wanted))

@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from cluster import records
-from cluster.database import Database, open_database
+from cluster.database import READERS, Database, open_database
 from cluster.problem import Refusal
 from cluster.record import IdMaker, make
 from cluster.schema import DatabaseUnusable, Schema
@@ -262,6 +263,51 @@ async def test_a_reader_sees_one_state(file: Path) -> None:
 
         assert await database.read(look_twice) == ({"before"}, {"before"})
         assert await database.read(notes) == {"before", "during"}
+
+
+class Endless:
+    """A query that goes on until it is interrupted; `begun` tells that it is under way."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+
+    def __call__(self, sql: sqlite3.Connection) -> None:
+        sql.create_function("tell", 0, self.begun.set)
+        sql.execute(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+            "SELECT count(tell()) FROM n"
+        ).fetchone()
+
+
+@asynccontextmanager
+async def all_readers_busy(database: Database) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Each reader for long work has a query that does not end by itself."""
+    queries = [Endless() for _ in range(READERS)]
+    tasks = [asyncio.create_task(database.read(query)) for query in queries]
+    for query in queries:
+        assert await asyncio.to_thread(query.begun.wait, 10)
+    yield tasks
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+async def test_a_cancelled_read_ends_and_holds_up_nobody(file: Path) -> None:
+    """Its query is interrupted, and only then its reader serves the next one."""
+    async with opened(file) as database, all_readers_busy(database) as tasks:
+        tasks[0].cancel()
+
+        async with asyncio.timeout(5):
+            assert await database.read(notes) == set()
+
+        assert [task.done() for task in tasks] == [True, False, False]
+
+
+async def test_a_quick_read_never_waits_behind_long_ones(file: Path) -> None:
+    """What a poll needs is answered while every other reader is busy."""
+    async with opened(file) as database, all_readers_busy(database):
+        async with asyncio.timeout(5):
+            assert await database.read(notes, quick=True) == set()
 
 
 async def test_an_acknowledged_write_is_written_for_power_cuts_too(file: Path) -> None:
