@@ -1,6 +1,7 @@
 """The fleet: every node's lane, and how nodes come and go."""
 
 import asyncio
+from contextlib import suppress
 
 from central.context import Context
 from central.lane import Lane
@@ -36,14 +37,16 @@ class Fleet:
     async def greet(self, hello: Hello) -> Lane:
         """A node is new, has moved, or is just there: poll it at once.
 
-        Refusal `node_removed` when an operator removed it and none has added it again.
+        Refusal `node_removed` when an operator removed it and none has added it again,
+        `name_taken` while another node of this name answers at its old address.
         """
+        await self._ask_old_address(hello)
         async with self._changing:
             if hello.name not in self._lanes:
                 await self._add(hello)
             lane = self._lanes[hello.name]
             if lane.url != hello.url:
-                await self._refuse_twin(lane, hello)
+                self._refuse_twin(lane, hello)
                 await self._move(lane, hello.url)
             lane.wake()
             return lane
@@ -60,13 +63,13 @@ class Fleet:
         """Stop polling a node and end its runs; its records stay."""
         async with self._changing:
             lane = self.lane(name)
+            for run in self._context.runs.open_of(name):
+                await lane.runner.cancel(run, why="the node was removed")
             kept = await self._context.store.remove_node(name)
+            del self._lanes[name]  # first: whoever has asked it for a poll is told by its stop
             await lane.stop()
-            del self._lanes[name]
             self._context.board.drop_node(name)
             self._tell("node-removed", f"removed; {kept} records stay here", name)
-            for run in self._context.runs.open_of(name):
-                await self._context.runs.end(run, state="cancelled", error="the node was removed")
             return Gone(name, kept)
 
     async def ask_run(self, name: str, kind: RunKind, mode: str) -> Run:
@@ -77,30 +80,40 @@ class Fleet:
     async def ask_all(self, kind: RunKind, mode: str) -> list[Run]:
         """Queue a run for each node."""
         async with self._changing:
-            return [await self._ask(lane, kind, mode) for lane in self.lanes()]
+            asked = (self._ask(lane, kind, mode) for lane in self.lanes())
+            return await asyncio.gather(*asked)  # so that they share their commits
 
     async def cancel(self, run: Run) -> Run:
         """End a run that has not ended."""
-        if run.node in self._lanes:
-            return await self._lanes[run.node].runner.cancel(run)
-        return await self._context.runs.end(run, state="cancelled")
+        return await self.lane(run.node).runner.cancel(run)
 
     async def _ask(self, lane: Lane, kind: RunKind, mode: str) -> Run:
         run = await self._context.runs.ask(lane.name, kind, mode)
         lane.runner.run_asked()
         return run
 
-    async def _refuse_twin(self, lane: Lane, hello: Hello) -> None:
-        """Refusal `name_taken` while another node of this name answers at the old address."""
+    async def _ask_old_address(self, hello: Hello) -> None:
+        """Poll where the node was before. Others come and go meanwhile, and it may itself."""
+        lane = self._lanes.get(hello.name)
+        if lane is not None and lane.url != hello.url and hello.boot is not None:
+            with suppress(Refusal):
+                await lane.poll_now()
+
+    def _refuse_twin(self, lane: Lane, hello: Hello) -> None:
+        """Refusal `name_taken` unless the node at the old address is down, or the same."""
         if hello.boot is None:
             return  # an operator knows what he does
-        await lane.poll_now()
-        if lane.live == "up" and lane.boot not in (None, hello.boot):
-            if hello.url not in self._twins:
-                self._twins.add(hello.url)
-                text = f"another node of this name is at {hello.url}"
-                self._context.journal.write("warning", "name-taken", text, lane.name)
-            raise Refusal("name_taken", f"{lane.name} is up at {lane.url}; give --name another")
+        if lane.live not in ("up", "suspect") or lane.boot in (None, hello.boot):
+            return
+        if lane.live == "up" and hello.url not in self._twins:
+            self._twins.add(hello.url)
+            text = f"another node of this name is at {hello.url}"
+            self._context.journal.write("warning", "name-taken", text, lane.name)
+        raise Refusal(
+            "name_taken",
+            f"{lane.name} is {lane.live} at {lane.url}; give --name another, or wait until it "
+            "is down",
+        )
 
     async def _add(self, hello: Hello) -> None:
         if hello.boot is not None and await self._context.store.is_removed(hello.name):

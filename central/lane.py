@@ -14,9 +14,10 @@ from random import Random
 from central.context import Context
 from central.link import Link, Polled
 from central.liveness import ANSWERED, Liveness, missed
-from central.replication import Replication, Tally
+from central.replication import Replication
 from central.runner import Runner
 from central.standing import Judgement, Standing, Tidemark, judge
+from central.tally import Tally
 from cluster.backoff import Backoff
 from cluster.peer import PeerFailed
 from cluster.problem import Refusal
@@ -85,7 +86,7 @@ class Lane:
         self._wake.set()
 
     async def poll_now(self) -> None:
-        """Poll, and return when the poll is over."""
+        """Poll, and return when the poll is over. Refusal when the node is removed meanwhile."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._polls.add(done)
         self.wake()
@@ -114,17 +115,18 @@ class Lane:
 
     async def _poll(self) -> None:
         """One poll, whatever comes of it: whether the node is up follows from the status alone."""
-        before = self._liveness
+        before, polled = self._liveness, None
         timeout_s = min(POLL_TIMEOUT_MAX_S, self._context.poll_interval_s * 0.8)
+        sent_us = self._context.clock.now_us()
         try:
-            sent = self._context.clock.now_us()
             polled = await self._link.status(timeout_s)
         except PeerFailed as failure:
             self._liveness = missed(before, failure)
         else:
             self._liveness = ANSWERED
-            await self._compare(polled, sent)
-        self._tell(before)
+        self._tell(before)  # before our own database is asked, which may take its time
+        if polled is not None:
+            await self._compare(polled, sent_us)
 
     async def _compare(self, polled: Polled, sent_us: int) -> None:
         """Judge by the digests; what is to be proven or looked into is the runner's work."""
@@ -141,9 +143,9 @@ class Lane:
         if self._judgement.data == "in_sync":
             self._proven = self._last_seen
             if standing.tidemark != Tidemark(status.epoch, status.records.last_position):
-                self.runner.look(status)
+                self.runner.look()
         elif not self._judgement.explained and self._may_look_closer():
-            self.runner.look(status)
+            self.runner.look()
 
     def _note(self, polled: Polled, sent_us: int, standing: Standing) -> None:
         status = polled.status

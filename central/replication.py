@@ -13,37 +13,14 @@ from central.link import Link, checked
 from central.reconcile import differences
 from central.standing import Comparison, Standing, Tidemark
 from central.store import CentralStore, SetAside
-from cluster.digest import EMPTY
+from central.tally import Tally
+from cluster.digest import EMPTY, Digest
 from cluster.protocol.node import NodeStatus
 from cluster.record import Record, next_id
 
 STATUS_TIMEOUT_S = 10.0
 BATCH_RECORDS = 500
 BATCH_BYTES = 1024 * 1024
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a run has moved so far; `changed` is called after each page."""
-
-    received: int = 0
-    inserted: int = 0
-    duplicate: int = 0
-    conflict: int = 0
-    rejected: int = 0
-    bytes: int = 0
-    expected: int | None = None
-    changed: Callable[[], None] = lambda: None
-
-    def add(
-        self, *, received: int, inserted: int, duplicate: int, conflict: int, rejected: int
-    ) -> None:
-        """Count one page."""
-        self.received += received
-        self.inserted += inserted
-        self.duplicate += duplicate
-        self.conflict += conflict
-        self.rejected += rejected
 
 
 @dataclass(slots=True)
@@ -61,7 +38,7 @@ class Replication:
         status = (await self.link.status(STATUS_TIMEOUT_S)).status
         own, standing = await self.store.standing(self.link.name)
         if mode == "incremental" and status.records.as_digest() == own:
-            await self.prove(status)
+            await self._prove(status)
             return
         if own == EMPTY:
             await self._begin(status)
@@ -82,41 +59,44 @@ class Replication:
             _, standing = await self.store.standing(self.link.name)
             self._foresee(_known(standing, status).missing_at_node)
             await self._send_missing(status)
-        status = (await self.link.status(STATUS_TIMEOUT_S)).status
-        own, _ = await self.store.standing(self.link.name)
-        if status.records.as_digest() == own:
-            await self.prove(status)
-        else:
-            # What the node could not take, another push cannot make it take either.
-            await self.compare(status, rejected=self.tally.rejected)
+        await self.look(refused=self.tally.rejected)
 
-    async def prove(self, status: NodeStatus) -> None:
-        """The digests were equal: remember that central holds all, without moving a row."""
-        mark = Tidemark(status.epoch, status.records.last_position)
-        await self.store.settle(
-            self.link.name, Standing(mark, Comparison(mark.epoch, mark.position))
-        )
+    async def look(self, refused: int = 0) -> None:
+        """Remember that the sets are equal, or exactly how they differ; move nothing.
 
-    async def compare(self, status: NodeStatus, rejected: int = 0) -> None:
-        """Find out how the sets differ, move nothing, remember the answer.
-
-        `rejected`: how many of the differing records are known to be refused.
+        `refused`: how many of the differing records the node is known not to take.
         """
+        status = (await self.link.status(STATUS_TIMEOUT_S)).status
         own, standing = await self.store.standing(self.link.name)
+        difference = status.records.as_digest() - own
+        if difference == EMPTY:
+            await self._prove(status)
+            return
         found = Comparison(
             status.epoch,
             status.records.last_position,
-            status.records.as_digest() - own,
-            rejected=rejected,
+            difference,
+            rejected=refused or _refused_before(standing, difference),
         )
         async for part in differences(self.link, self.store, status):
+            if part:
+                self.tally.changed()
             found = replace(
                 found,
                 missing_at_central=found.missing_at_central + len(part.missing_at_central),
                 missing_at_node=found.missing_at_node + len(part.missing_at_node),
                 conflicts=found.conflicts + len(part.conflicts),
             )
-        await self.store.settle(self.link.name, Standing(standing.tidemark, found))
+        # A tidemark is a promise; central does not hold all that the node has.
+        mark = None if found.missing_at_central else standing.tidemark
+        await self.store.settle(self.link.name, Standing(mark, found))
+
+    async def _prove(self, status: NodeStatus) -> None:
+        """The digests were equal: remember that central holds all, without moving a row."""
+        mark = Tidemark(status.epoch, status.records.last_position)
+        await self.store.settle(
+            self.link.name, Standing(mark, Comparison(mark.epoch, mark.position))
+        )
 
     async def _begin(self, status: NodeStatus) -> None:
         """Central holds nothing of this node: that is exactly known."""
@@ -141,7 +121,7 @@ class Replication:
         own, standing = await self.store.standing(self.link.name)
         difference = status.records.as_digest() - own
         if difference == EMPTY:
-            await self.prove(status)
+            await self._prove(status)
             return True
         known = standing.comparison
         return (
@@ -155,6 +135,7 @@ class Replication:
         """Reconcile: fetch exactly what central lacks, then remember what is left."""
         found = Comparison(status.epoch, status.records.last_position)
         rejected_before, received_before, asked = self.tally.rejected, self.tally.received, 0
+        self.tally.gained = 0
         async for part in differences(self.link, self.store, status):
             self._expect(len(part.missing_at_central))
             asked += len(part.missing_at_central)
@@ -165,12 +146,13 @@ class Replication:
                 missing_at_node=found.missing_at_node + len(part.missing_at_node),
                 conflicts=found.conflicts + len(part.conflicts),
             )
-        own, _ = await self.store.standing(self.link.name)
+        own, standing = await self.store.standing(self.link.name)
+        difference, rejected = status.records.as_digest() - own, self.tally.rejected
         left = replace(
             found,
-            difference=status.records.as_digest() - own,
+            difference=difference,
             missing_at_central=max(0, asked - (self.tally.received - received_before)),
-            rejected=self.tally.rejected - rejected_before,
+            rejected=rejected - rejected_before or _refused_before(standing, difference),
         )
         mark = Tidemark(left.epoch, left.position)
         await self.store.settle(self.link.name, Standing(mark, left))
@@ -197,7 +179,9 @@ class Replication:
             conflict=taken.conflict,
             rejected=len(bad),
         )
-        self._moved()
+        self.tally.gained += len(rows) + len(bad) if mark else taken.inserted
+        if rows or bad:  # an empty page is no progress: there might be no end of them
+            self._moved()
 
     async def _send_missing(self, status: NodeStatus) -> None:
         waiting: list[bytes] = []
@@ -243,6 +227,7 @@ class Replication:
                 conflict=receipt.conflict,
                 rejected=len(receipt.rejected),
             )
+            self.tally.gained += receipt.inserted
             self._moved()
 
     def _moved(self) -> None:
@@ -258,12 +243,20 @@ class Replication:
         """More was found for certain."""
         self._found += more
         self.tally.expected = max(self.tally.expected or 0, self._found)
+        if more:
+            self.tally.changed()
 
 
 def _known(standing: Standing, status: NodeStatus) -> Comparison:
     """The last comparison with this database of the node; an empty one where there is none."""
     known = standing.comparison
     return known if known and known.epoch == status.epoch else Comparison(status.epoch, 0)
+
+
+def _refused_before(standing: Standing, difference: Digest) -> int:
+    """How many records were refused when the sets differed by just the same."""
+    known = standing.comparison
+    return known.rejected if known is not None and known.difference == difference else 0
 
 
 def _follows(standing: Standing, status: NodeStatus) -> int | None:

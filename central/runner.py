@@ -11,18 +11,28 @@ from collections.abc import Callable
 from random import Random
 
 from central.context import Context
-from central.replication import Replication, Tally
+from central.replication import Replication
+from central.tally import Tally
 from cluster.backoff import Backoff
 from cluster.peer import PeerFailed
 from cluster.problem import Refusal
-from cluster.protocol.node import NodeStatus
 from cluster.protocol.shared import COUNT_MAX
 from cluster.protocol.views import Run
 
 STORE_RETRY_S = 1.0
 STALL_S = 120.0  # without any progress a run gives its slot back
-LOOK_S = 30.0
+TURN_S = 60.0  # as it does after this, while all slots are taken
+LOOK_STALL_S = 30.0
 ATTEMPTS_MAX = 5  # in a row without any progress, at a node that answers polls
+
+
+def is_fruitless(failure: PeerFailed | None, tally: Tally) -> bool:
+    """Whether an attempt that failed has led nowhere; our own failures are not the node's."""
+    return failure is not None and failure.reason != "internal" and not tally.gained
+
+
+class TurnOver(Exception):
+    """Others may be waiting for the slot; what was moved stays."""
 
 
 class Runner:
@@ -44,6 +54,8 @@ class Runner:
         self._poll = poll
         self._show = show
         self._asked = asyncio.Event()
+        self._unwanted: dict[int, str | None] = {}  # runs to be cancelled, and why
+        self._cancelling = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
@@ -59,7 +71,11 @@ class Runner:
             self._asked.clear()
             while runs := self._context.runs.open_of(self._name):
                 try:
-                    await self._carry_out(runs[0])
+                    if runs[0].id in self._unwanted:
+                        async with self._cancelling:
+                            await self._end_unwanted(runs[0].id)
+                    else:
+                        await self._carry_out(runs[0])
                 except Refusal:  # our own database cannot store for the moment
                     await asyncio.sleep(STORE_RETRY_S)
             await self._asked.wait()
@@ -72,31 +88,41 @@ class Runner:
         if tasks:
             await asyncio.wait(tasks)
 
-    def look(self, status: NodeStatus) -> None:
+    def look(self) -> None:
         """Remember a proof, or find out how the sets differ, unless something moves just now."""
         idle = self._looking is None or self._looking.done()
         if idle and not self._moving.locked():
-            self._looking = self._context.tasks.start(self._look(status), f"look {self._name}")
+            self._looking = self._context.tasks.start(self._look(), f"look {self._name}")
 
-    async def cancel(self, run: Run) -> Run:
-        """End a run that has not ended; returns when it has."""
-        if self._task is not None and self.run is not None and self.run.id == run.id:
-            self._task.cancel()
-            await self._ended.wait()
-        else:
-            await self._context.runs.end(run, state="cancelled")
+    async def cancel(self, run: Run, why: str | None = None) -> Run:
+        """End a run that has not ended; returns when it has.
+
+        Refusal when that cannot be stored now: it is not carried out all the same.
+        """
+        self._unwanted[run.id] = why  # before anything else happens, or it might be begun
+        async with self._cancelling:
+            if self._task is not None and self.run is not None and self.run.id == run.id:
+                self._task.cancel()
+                await self._ended.wait()
+            await self._end_unwanted(run.id)
         return await self._context.runs.get(run.id)
 
-    async def _look(self, status: NodeStatus) -> None:
-        replication = self._open_replication(Tally())
+    async def _end_unwanted(self, run_id: int) -> None:
+        """Store that a run is cancelled, unless it has ended by now."""
+        for run in self._context.runs.open_of(self._name):
+            if run.id == run_id:
+                why = self._unwanted[run_id]
+                await self._context.runs.end(run, state="cancelled", reason=None, error=why)
+        self._unwanted.pop(run_id, None)
+
+    async def _look(self) -> None:
+        """What a poll said may be old by the time that its turn comes: it asks anew."""
+        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(LOOK_S), self._moving:
-                own, _ = await self._context.store.standing(self._name)
-                if status.records.as_digest() == own:
-                    await replication.prove(status)
-                else:
-                    await replication.compare(status)
-                    self._poll()  # what was found shows at once
+            async with self._moving, asyncio.timeout(LOOK_STALL_S) as stall:
+                tally = Tally(changed=lambda: stall.reschedule(loop.time() + LOOK_STALL_S))
+                await self._open_replication(tally).look()
+                self._poll()  # what was found shows at once
         except (PeerFailed, Refusal, TimeoutError):
             pass  # nothing was moved; a later poll asks for it again
 
@@ -106,8 +132,6 @@ class Runner:
         self._task = self._context.tasks.start(self._attempt_until_done(), f"run {run.id}")
         try:
             await asyncio.wait([self._task])
-            if self._task.cancelled():
-                await self._context.runs.end(self.run, state="cancelled")
         finally:
             self._task.cancel()
             self._task, self.run = None, None
@@ -117,9 +141,12 @@ class Runner:
     async def _attempt_until_done(self) -> None:
         fruitless, pause = 0, Backoff(0.5, 10.0, Random())
         while not self._current.ended_already:
-            before, waits = self._current.received, not self.up.is_set()
-            failure = await self._attempt_in_turn()
-            fruitless = 0 if waits or self._current.received > before else fruitless + 1
+            tally, waits = Tally(), not self.up.is_set()
+            try:
+                failure = await self._attempt_in_turn(tally)
+            except TurnOver:
+                continue
+            fruitless = 0 if waits or not is_fruitless(failure, tally) else fruitless + 1
             try:
                 await self._settle(failure, final=fruitless >= ATTEMPTS_MAX)
             except Refusal:  # the state could not be stored; the next round tries again
@@ -137,14 +164,14 @@ class Runner:
         else:
             await self._change(state="waiting", reason=str(failure))
 
-    async def _attempt_in_turn(self) -> PeerFailed | None:
-        """Wait for the node and for a free slot, then replicate once."""
+    async def _attempt_in_turn(self, tally: Tally) -> PeerFailed | None:
+        """Wait for the node and for a free slot, then replicate once. TurnOver: not done yet."""
         try:
             await self._wait_until_up()
             if self._looking is not None:
                 self._looking.cancel()  # the run will know soon enough
             async with self._moving, self._context.slots:
-                await self._attempt()
+                await self._attempt(tally)
         except PeerFailed as failure:
             return failure
         except Refusal as refusal:  # our own database could not store
@@ -160,7 +187,7 @@ class Runner:
         if self._context.slots.locked():
             await self._change(state="queued", reason="other nodes replicate; its turn comes")
 
-    async def _attempt(self) -> None:
+    async def _attempt(self, tally: Tally) -> None:
         """Replicate once. TimeoutError when nothing moves any more."""
         start = self._current
         await self._change(
@@ -169,13 +196,17 @@ class Runner:
             started=start.started or self._context.clock.now_us(),
             attempts=start.attempts + 1,
         )
-        tally, loop = Tally(), asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        # A full one would begin again at its beginning, so it keeps its turn to the end.
+        over_s = loop.time() + TURN_S if start.mode != "full" else float("inf")
         replication = self._open_replication(tally)
         async with asyncio.timeout(STALL_S) as stall:
 
             def moved() -> None:
                 stall.reschedule(loop.time() + STALL_S)
                 self._add(tally, start)
+                if loop.time() > over_s and self._context.slots.locked():
+                    raise TurnOver
 
             tally.changed = moved
             if start.kind == "pull":

@@ -50,6 +50,14 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
         return int(probe.getsockname()[1])
 
 
+def lines(count: int, start: int = 0) -> bytes:
+    """Rows to be posted as NDJSON, each another one."""
+    return b"".join(
+        b'{"stream":"t","ts":%d,"payload":{"n": %d, "text":"line  %d"}}\n' % (i, i, i)
+        for i in range(start, start + count)
+    )
+
+
 class Program:
     """One service as a process, with its folder and its address."""
 
@@ -192,6 +200,16 @@ class World:
 
         await until(has_ended, f"{run.kind} {run.id} ends, is {latest.state}", within_s)
         return latest
+
+    async def waiting(self, run: Run) -> Run:
+        """The run, once its lane has seen that the node is down."""
+        ask = central.RunId(run.id)
+
+        async def waits() -> bool:
+            return (await self.central.call(central.RUN, ask)).state == "waiting"
+
+        await until(waits, f"{run.kind} {run.id} waits")
+        return await self.central.call(central.RUN, ask)
 
     def verdict(self, name: str, acknowledged: frozenset[bytes] = frozenset()) -> Verdict:
         """What the invariants say of one node."""

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from cluster.protocol import central
-from cluster.protocol.views import Run
-from tests.world import World, until, world
+from tests.world import until, world
 
 pytestmark = pytest.mark.e2e
 
@@ -27,7 +26,7 @@ async def test_a_node_stopped_for_thirty_seconds_is_waited_for_and_caught_up(
         await w.until_live("n1", "down", within_s=8)
         run = await w.central.call(central.PULL, central.PullAsk("n1"))
         down = await w.view("n1")
-        waiting = await until_waiting(w, run.id)
+        waiting = await w.waiting(run)
         await until(lambda: _is_after(back), "thirty seconds have passed", 35)
         n1.thaw()
         ended = await w.ended(run, within_s=62)  # the longest backoff; a hello comes sooner
@@ -39,17 +38,6 @@ async def test_a_node_stopped_for_thirty_seconds_is_waited_for_and_caught_up(
         assert waiting.reason == "waits until the node is up"
         assert (ended.state, ended.inserted) == ("succeeded", 100)
         assert w.verdict("n1").equal
-
-
-async def until_waiting(w: World, run_id: int) -> Run:
-    """The run, once its lane has seen that the node is down."""
-    ask = central.RunId(run_id)
-
-    async def waits() -> bool:
-        return (await w.central.call(central.RUN, ask)).state == "waiting"
-
-    await until(waits, f"run {run_id} waits")
-    return await w.central.call(central.RUN, ask)
 
 
 async def _is_after(moment: float) -> bool:
@@ -67,7 +55,7 @@ async def test_a_dead_node_holds_up_nobody_else(tmp_path: Path) -> None:
         runs = (await w.central.call(central.PULL_ALL, central.PullAllAsk())).runs
 
         ended = [await w.ended(run) for run in runs if run.node == "n2"]
-        still = [await until_waiting(w, run.id) for run in runs if run.node == "dead"]
+        still = [await w.waiting(run) for run in runs if run.node == "dead"]
 
         assert [run.state for run in ended] == ["succeeded"]
         assert {run.state for run in still} == {"waiting"}

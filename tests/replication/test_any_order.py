@@ -171,7 +171,7 @@ class Sides:
         if not told.explained:
             link = NearLink(self.node, None)
             replication = Replication(link, self.central, CLOCK.now_us)  # type: ignore[arg-type]
-            await replication.compare(status)
+            await replication.look()
             own, standing = await self.central.standing("n1")
             told = judge(status.epoch, status.records, own, standing)
             only_node = len(verdict.node.rows.keys() - verdict.central.rows.keys())
