@@ -10,8 +10,12 @@ import ipaddress
 import re
 import socket
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Literal, Self
+from functools import partial
+from threading import Thread
+from typing import Literal, Self, TypeVar
 
 import ntplib
 
@@ -32,6 +36,8 @@ _ERA_PIVOT_S = 1_704_067_200
 _ERA_S = 2**32
 
 _ADDRESS = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<name>[\w.-]+))(?::(?P<port>[0-9]{1,5}))?")
+
+T = TypeVar("T")
 
 Reason = Literal[
     "unreachable", "timeout", "dns", "malformed", "unsynchronised", "kiss", "implausible"
@@ -94,9 +100,28 @@ async def measure(server: Server, base: Base, timeout_s: float = 1.0) -> Sample:
     """
     try:
         async with asyncio.timeout(timeout_s):
-            return await asyncio.to_thread(_exchange, server, base, timeout_s)
+            return await _in_own_thread(partial(_exchange, server, base, timeout_s))
     except TimeoutError as error:
         raise NtpFailed("timeout", f"{server} did not answer within {timeout_s:g} s") from error
+
+
+async def _in_own_thread(work: Callable[[], T]) -> T:
+    """Run `work` in a thread that nobody has to wait for.
+
+    A name lookup may hang for half a minute. In a thread of the event loop's pool it would hold
+    up whoever needs one, and the end of the program.
+    """
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        outcome.set_running_or_notify_cancel()
+        try:
+            outcome.set_result(work())
+        except Exception as error:
+            outcome.set_exception(error)
+
+    Thread(target=run, name="ntp", daemon=True).start()
+    return await asyncio.wrap_future(outcome)
 
 
 def _exchange(server: Server, base: Base, timeout_s: float) -> Sample:

@@ -8,8 +8,10 @@ import asyncio
 import errno
 import socket
 import struct
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import ntplib
@@ -111,13 +113,13 @@ async def ask_raw(port: int, *questions: bytes) -> bytes:
 
 class TestTimeServer:
     async def test_ntplib_believes_it(self) -> None:
-        """The card's own client reads our time within 5 ms of the machine's."""
+        """The card's own client reads the machine's time, to within half of the way there."""
         async with central() as server:
             stats = await asyncio.to_thread(
                 ntplib.NTPClient().request, LOOPBACK, version=4, port=server.port, timeout=5
             )
 
-        assert abs(stats.offset) < 0.005
+        assert abs(stats.offset) <= stats.delay / 2 + 0.001
         assert (stats.mode, stats.version, stats.stratum, stats.leap) == (4, 4, 10, 0)
         assert ntplib.ref_id_to_text(stats.ref_id, stats.stratum) == "127.127.1.1"
         assert server.answered == 1
@@ -237,6 +239,20 @@ class TestMeasure:
         assert abs(clock.now_ns() - truth.now_ns()) < 5 * MS
         assert state.drift_ms == pytest.approx(1200, abs=5)
         assert (state.status, state.stratum, state.samples) == ("SYNC", 11, 4)
+
+    async def test_it_needs_no_thread_of_the_pool(self) -> None:
+        """A lookup that hangs must hold up nobody else, nor anybody else a measurement."""
+        loop, done = asyncio.get_running_loop(), threading.Event()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        other = asyncio.create_task(asyncio.to_thread(done.wait, PATIENCE_S))
+
+        async with central() as server:
+            sample = await measure(Server(LOOPBACK, server.port), RealBase(), PATIENCE_S)
+
+        assert sample.delay_ns >= 0
+        assert not other.done()
+        done.set()
+        await other
 
     async def test_a_follower_runs_by_itself(self) -> None:
         """Whoever waits for the first sync is woken by it."""
