@@ -11,8 +11,12 @@ not be kept alive or the sets are not equal, 2 a wrong setting or missing packag
 folder that cannot be used, 130 ended at once.
 """
 
+import signal
 import sys
 from importlib.util import find_spec
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until it is heeded: no traceback of an import
 
 if None in map(
     find_spec,
@@ -76,8 +80,6 @@ def main() -> int:
         code, line = USAGE, str(wrong)
     except FolderUnusable as unusable:
         code, line = UNUSABLE, str(unusable)
-    except KeyboardInterrupt:
-        code = AT_ONCE
     if line:
         print(f"cluster: {line}", file=sys.stderr)
     return code

@@ -8,13 +8,14 @@ from central.app import build_app
 from central.settings import CentralSettings
 from cluster.program import Launch, run_program
 from cluster.server import base_url, bind, run
-from cluster.settings import check_host, load, token
+from cluster.settings import check_host, load
+from cluster.token import read_token
 
 
 def prepare() -> Launch:
     settings = load(CentralSettings, "central", sys.argv[1:], os.environ)
     check_host(settings.host)
-    secret = token(settings.token_file, os.environ)
+    secret = read_token(settings.token_file, os.environ)
     listener = bind(settings.host, settings.port)
     app = build_app(settings, secret)
     return Launch(

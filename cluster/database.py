@@ -216,9 +216,9 @@ async def open_database(path: Path, schema: Schema) -> AsyncIterator[Database]:
         except DatabaseUnusable as error:
             raise DatabaseUnusable(f"{path}: {error}") from None
         except sqlite3.Error as error:
-            raise DatabaseUnusable(
-                f"{path}: SQLite says: {error}; give another --data folder"
-            ) from None
+            locked_out = error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            remedy = "let the other program end" if locked_out else "give another --data folder"
+            raise DatabaseUnusable(f"{path}: SQLite says: {error}; {remedy}") from None
         try:
             async with _serving(Database(path), writer) as database:
                 yield database

@@ -12,7 +12,7 @@ import queue
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cluster.text import visible
@@ -65,9 +65,7 @@ def _facts(record: logging.LogRecord) -> dict[str, object]:
 def logging_to(folder: Path, service: str, level: str) -> Iterator[None]:
     """Log to FOLDER/logs/SERVICE.log, and to the terminal if there is one, while open."""
     (folder / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = logging.handlers.RotatingFileHandler(
-        folder / "logs" / f"{service}.log", maxBytes=FILE_BYTES, backupCount=FILES, delay=True
-    )
+    file = _File(folder / "logs" / f"{service}.log", maxBytes=FILE_BYTES, backupCount=FILES)
     file.setFormatter(JsonLines(service))
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(Readable())
@@ -86,12 +84,25 @@ def logging_to(folder: Path, service: str, level: str) -> Iterator[None]:
     finally:
         root.removeHandler(enqueue)
         listener.stop()
-        file.close()
+        with suppress(OSError):  # the disk is full: that was told
+            file.close()
 
 
 def _matters(record: logging.LogRecord) -> bool:
     """What is told even where nobody reads along: the address, and what is wrong."""
     return record.levelno >= logging.WARNING or getattr(record, "event", "") == GREETING
+
+
+class _File(logging.handlers.RotatingFileHandler):
+    """Says once that it cannot be written (the disk is full): the service goes on without."""
+
+    told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not self.told:
+            self.told = True
+            why = f"{self.baseFilename} cannot be written: {sys.exc_info()[1]}"
+            print(why, file=sys.stderr)  # noqa: T201 - there is no log to tell it to
 
 
 class _Enqueue(logging.handlers.QueueHandler):

@@ -25,6 +25,7 @@ CODES: dict[str, tuple[int, str]] = {
     "name_taken": (409, "Another node of this name is up"),
     "node_removed": (409, "An operator removed this node"),
     "no_source": (409, "This node has no source of its own"),
+    "no_time_server": (409, "This node follows no time server"),
     "run_ended": (409, "The run has already ended"),
     "too_large": (413, "The body is too large"),
     "unsupported_type": (415, "No such body type here"),

@@ -66,12 +66,26 @@ def prepare(schema: Schema, sql: sqlite3.Connection) -> None:
     """Make the file ready."""
     version = _own_version(sql, schema)
     configure(WRITER_PRAGMAS, sql)
+    with transaction(sql):  # now, not at the first record: it can be written, nobody holds it
+        sql.execute(f"PRAGMA user_version = {version}")
     for number in range(version, len(schema.migrations)):
         _migrate(sql, schema, number)
     problems = [row[0] for row in sql.execute("PRAGMA quick_check(1)")]
-    if problems != ["ok"]:
-        what = problems[0].splitlines()[-1]
+    problems += [f"{name} is missing or altered" for name in _lacking(sql, schema)]
+    if problems[:2] != ["ok"]:
+        what = next(one for one in problems if one != "ok").splitlines()[-1]
         raise DatabaseUnusable(f"it is damaged ({what}); move it away and start anew")
+
+
+def _lacking(sql: sqlite3.Connection, schema: Schema) -> list[str]:
+    """What a new file has of tables, indexes and triggers, and this one has not."""
+    objects = "SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as new:
+        for number in range(len(schema.migrations)):
+            _migrate(new, schema, number)
+        wanted = list(new.execute(objects))
+    found = set(sql.execute(objects))
+    return [name for name, text in wanted if (name, text) not in found]
 
 
 def _own_version(sql: sqlite3.Connection, schema: Schema) -> int:

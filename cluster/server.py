@@ -9,6 +9,7 @@ import asyncio
 import errno
 import hmac
 import logging
+import re
 import signal
 import socket
 from collections.abc import Awaitable, Callable
@@ -19,13 +20,15 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from cluster.exchange import JSON, AskT, Exchange, ReplyT
-from cluster.handler import Runner, problem_response
+from cluster.handler import Runner, http_refused, problem_response
 from cluster.logs import GREETING
 from cluster.problem import Refusal
 from cluster.shape import wording
 
 log = logging.getLogger(__name__)
 encode = msgspec.json.encode
+
+_QUALITY = re.compile(r"q=([01](?:\.[0-9]{0,3})?)")
 
 SHUTDOWN_S = 5.0
 KEEPALIVE_S = 75.0
@@ -69,7 +72,7 @@ async def _ask(request: web.Request, exchange: Exchange[AskT, ReplyT]) -> AskT:
     try:
         return msgspec.convert(fields, exchange.ask, strict=exchange.has_body)
     except msgspec.ValidationError as error:
-        raise Refusal("bad_value", wording(error)) from None
+        raise Refusal("bad_value", wording(error, exchange.ask)) from None
 
 
 async def _json_object(request: web.Request, limit: int) -> dict[str, Any]:
@@ -84,7 +87,7 @@ async def _json_object(request: web.Request, limit: int) -> dict[str, Any]:
 
 async def read_body(request: web.Request, limit: int, takes: tuple[str, ...]) -> bytes:
     """The whole body. Refusal over `limit` bytes, for another media type or an encoding."""
-    if request.headers.get("Content-Encoding", "identity") != "identity":
+    if request.headers.get("Content-Encoding", "").lower() not in ("", "identity"):
         raise Refusal("unsupported_type", "send the body without Content-Encoding")
     if request.can_read_body and request.content_type not in takes:
         raise Refusal("unsupported_type", f"send Content-Type: {' or '.join(takes)}")
@@ -104,16 +107,32 @@ async def read_body(request: web.Request, limit: int, takes: tuple[str, ...]) ->
 
 
 def accepted(request: web.Request, gives: tuple[str, ...]) -> str:
-    """The media type to answer with, by the Accept header. Refusal when none fits."""
-    wanted = request.headers.get("Accept", "*/*")
-    for part in wanted.split(","):
-        kind = part.split(";")[0].strip().lower()
-        if kind in ("*/*", ""):
-            return gives[0]
-        for given in gives:
-            if kind in (given, given.split("/")[0] + "/*"):
-                return given
-    raise Refusal("not_acceptable", f"this can be had as {', '.join(gives)}")
+    """The media type to answer with, by the Accept header (RFC 9110, 12.5.1).
+
+    Refusal when none fits. Of those wanted equally the one that was named, else our usual one.
+    """
+    ranges = _media_ranges(",".join(request.headers.getall("Accept", ["*/*"])))
+    wishes = {kind: max(_wishes(kind, ranges), default=(0, 0.0)) for kind in gives}
+    best = max(gives, key=lambda kind: (wishes[kind][1], wishes[kind][0]))
+    if not wishes[best][1]:
+        raise Refusal("not_acceptable", f"this can be had as {', '.join(gives)}")
+    return best
+
+
+def _media_ranges(header: str) -> dict[str, float]:
+    """Each media range with its quality; one that cannot be read counts as 1."""
+    ranges: dict[str, float] = {}
+    for part in header.lower().split(","):
+        kind, *parameters = (piece.strip() for piece in part.split(";"))
+        qualities = [found[1] for one in parameters if (found := _QUALITY.fullmatch(one))]
+        ranges[kind or "*/*"] = float(qualities[0]) if qualities else 1.0
+    return ranges
+
+
+def _wishes(kind: str, ranges: dict[str, float]) -> list[tuple[int, float]]:
+    """How exactly each range that fits names this media type, and how much it is wanted."""
+    fitting = enumerate(("*/*", f"{kind.partition('/')[0]}/*", kind))
+    return [(exact, ranges[one]) for exact, one in fitting if one in ranges]
 
 
 def fence(token: str, exchanges: tuple[Exchange[Any, Any], ...]) -> Middleware:
@@ -131,7 +150,7 @@ def fence(token: str, exchanges: tuple[Exchange[Any, Any], ...]) -> Middleware:
         except Refusal as refusal:
             return problem_response(refusal.problem)
         except web.HTTPException as error:
-            return _http_refused(error)
+            return http_refused(error)
         except web.RequestPayloadError as error:
             return problem_response(Refusal("bad_request", f"the body broke off: {error}").problem)
         except (ConnectionError, asyncio.CancelledError):
@@ -143,18 +162,6 @@ def fence(token: str, exchanges: tuple[Exchange[Any, Any], ...]) -> Middleware:
             )
 
     return guard
-
-
-def _http_refused(error: web.HTTPException) -> web.Response:
-    """aiohttp's own errors in our words."""
-    codes = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
-    code = codes.get(error.status, "bad_request" if error.status < 500 else "internal")
-    allowed = error.headers.get("Allow")
-    refusal = Refusal(code, f"allowed: {allowed}" if allowed else error.reason)
-    response = problem_response(refusal.problem)
-    if allowed:
-        response.headers["Allow"] = allowed
-    return response
 
 
 def bind(host: str, port: int) -> socket.socket:

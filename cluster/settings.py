@@ -7,8 +7,6 @@ named by where it was written: the flag, the variable, or the file and key.
 
 import argparse
 import re
-import secrets
-import stat
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +18,6 @@ from cluster.shape import END, explain, shape
 
 PREFIX = "TIDEHOLD"
 TOKEN_VARIABLE = f"{PREFIX}_TOKEN"
-TOKEN_LENGTH_MIN = 16
 
 Text = Annotated[str, shape(r"^[^\0]{1,4096}" + END, "a text of 1-4096 characters")]
 Host = Annotated[
@@ -58,34 +55,31 @@ def load(
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     parser = _parser(kind, program, command or f"python -m {program}", fields)
     flags = vars(parser.parse_args(argv))
-    config = flags.pop("config", None)
     values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    for origin, layer in (
-        ("{file}: {key}", _from_file(config)),
-        (f"{PREFIX}_{program.upper()}_{{KEY}}", _from_environment(program, fields, environ)),
-        ("--{flag}", {key: value for key, value in flags.items() if value is not None}),
+    for strict, layer in (
+        (True, _from_file(flags.pop("config", None))),
+        (False, _from_environment(f"{PREFIX}_{program.upper()}_", fields, environ)),
+        (False, _from_flags(flags)),
     ):
-        for key, value in layer.items():
-            values[key] = value
-            origins[key] = origin.format(
-                file=config, key=key, KEY=key.upper(), flag=key.replace("_", "-")
-            )
-    for key in values:
-        if key not in fields:
-            raise SettingsWrong(f"{origins[key]}: no such setting (known: {', '.join(fields)})")
+        for place, (key, value) in layer.items():
+            if key not in fields:
+                raise SettingsWrong(f"{place}: no such setting (known: {', '.join(fields)})")
+            values[key] = _checked(fields[key].type, place, value, strict=strict)
+    for field in fields.values():
+        if field.required and field.name not in values:
+            raise SettingsWrong(f"{_flag(field.name)} is needed (see --help)")
+    return kind(**values)
+
+
+def _checked(kind: Any, place: str, value: Any, *, strict: bool) -> Any:
+    """A value of its setting's type. SettingsWrong with the place where it was written."""
     try:
-        return msgspec.convert(values, kind, strict=False)
+        return msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
-        raise SettingsWrong(_placed(error, origins)) from None
-
-
-def _placed(error: msgspec.ValidationError, origins: Mapping[str, str]) -> str:
-    """What is wrong, with the place where the value was written."""
-    where, what = explain(error)
-    if missing := re.search(r"missing required field `(\w+)`", what):
-        return f"--{missing[1].replace('_', '-')} is needed (see --help)"
-    return f"{origins.get(where.partition('[')[0], where)}: {what}"
+        _, what = explain(error, kind)
+        if isinstance(value, str):
+            what = what.replace("got `str`", f"got {value!r:.80}")
+        raise SettingsWrong(f"{place}: {what}") from None
 
 
 def _parser(kind: type, program: str, command: str, fields: Mapping[str, Any]) -> _Parser:
@@ -107,7 +101,7 @@ def _parser(kind: type, program: str, command: str, fields: Mapping[str, Any]) -
             options["metavar"] = _metavar(field.name, inner)
             if get_origin(inner) is tuple:
                 options["action"] = "append"
-        parser.add_argument(f"--{field.encode_name.replace('_', '-')}", **options)
+        parser.add_argument(_flag(field.name), **options)
     return parser
 
 
@@ -126,66 +120,41 @@ def _metavar(name: str, kind: Any) -> str:
     return name.rpartition("_")[2].upper()
 
 
-def _from_file(path: str | None) -> dict[str, Any]:
+def _flag(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
+
+
+Layer = dict[str, tuple[str, Any]]  # where it was written -> (key, value)
+
+
+def _from_file(path: str | None) -> Layer:
     if path is None:
         return {}
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        found = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsWrong(f"--config {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise SettingsWrong(f"--config {path}: not TOML: nested too deeply") from None
+    except ValueError as error:  # not UTF-8, not TOML, a number of thousands of digits
         raise SettingsWrong(f"--config {path}: not TOML: {error}") from None
+    return {f"{path}: {key}": (key, value) for key, value in found.items()}
 
 
-def _from_environment(
-    program: str, fields: Mapping[str, Any], environ: Mapping[str, str]
-) -> dict[str, Any]:
+def _from_environment(prefix: str, fields: Mapping[str, Any], environ: Mapping[str, str]) -> Layer:
     """The variables with this program's prefix; lists are separated by commas."""
-    prefix = f"{PREFIX}_{program.upper()}_"
-    values: dict[str, Any] = {}
+    layer: Layer = {}
     for variable, text in environ.items():
         if variable.startswith(prefix):
             key = variable.removeprefix(prefix).lower()
             listed = key in fields and get_origin(_described(fields[key].type)[0]) is tuple
-            values[key] = [part for part in text.split(",") if part] if listed else text
-    return values
+            parts = [part.strip() for part in text.split(",") if part.strip()]
+            layer[variable] = key, parts if listed else text
+    return layer
 
 
-def token(token_file: str | None, environ: Mapping[str, str]) -> str:
-    """The cluster's token, from the file or the environment. SettingsWrong without one."""
-    if token_file is not None:
-        text, origin = _token_in(Path(token_file)), f"--token-file {token_file}"
-    else:
-        text, origin = environ.get(TOKEN_VARIABLE, ""), TOKEN_VARIABLE
-    if not text:
-        raise SettingsWrong(
-            f"a token is needed: set {TOKEN_VARIABLE} or give --token-file FILE "
-            "(openssl rand -hex 32 makes one)"
-        )
-    if len(text) < TOKEN_LENGTH_MIN or not text.isascii() or not text.isprintable() or " " in text:
-        raise SettingsWrong(
-            f"{origin}: a token is {TOKEN_LENGTH_MIN} or more printable ASCII characters"
-        )
-    return text
-
-
-def _token_in(path: Path) -> str:
-    try:
-        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise SettingsWrong(f"--token-file {path}: others can read it; chmod 600 {path}")
-        return path.read_text(encoding="ascii").strip()
-    except OSError as error:
-        raise SettingsWrong(f"--token-file {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise SettingsWrong(f"--token-file {path}: not a token") from None
-
-
-def make_token(path: Path) -> str:
-    """The token kept in `path`; a new one of 256 bits, mode 0600, where there is none yet."""
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_hex(32) + "\n", encoding="ascii")
-    return token(str(path), {})
+def _from_flags(flags: Mapping[str, Any]) -> Layer:
+    return {_flag(key): (key, value) for key, value in flags.items() if value is not None}
 
 
 LOOPBACK = re.compile(r"^(localhost|127(\.[0-9]{1,3}){3}|::1)" + END)

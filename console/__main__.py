@@ -8,7 +8,8 @@ import os
 import sys
 
 from cluster.lifeline import hold_lifeline
-from cluster.settings import TOKEN_VARIABLE, SettingsWrong, load, token
+from cluster.settings import TOKEN_VARIABLE, SettingsWrong, load
+from cluster.token import read_token
 from console.app import ConsoleApp
 from console.settings import ConsoleSettings
 
@@ -20,7 +21,7 @@ def main() -> int:
     hold_lifeline()
     try:
         settings = load(ConsoleSettings, "console", sys.argv[1:], os.environ)
-        secret = token(settings.token_file, os.environ)
+        secret = read_token(settings.token_file, os.environ)
     except SettingsWrong as wrong:
         print(f"console: {wrong}", file=sys.stderr)
         return USAGE

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from cluster.program import Launch, run_program
 from cluster.server import base_url, bind, run
-from cluster.settings import check_host, load, token
+from cluster.settings import check_host, load
+from cluster.token import read_token
 from node.app import build_app
 from node.settings import NodeSettings
 
@@ -14,7 +15,7 @@ from node.settings import NodeSettings
 def prepare() -> Launch:
     settings = load(NodeSettings, "node", sys.argv[1:], os.environ)
     check_host(settings.host)
-    secret = token(settings.token_file, os.environ)
+    secret = read_token(settings.token_file, os.environ)
     listener = bind(settings.host, settings.port)
     url = base_url(listener)
     app = build_app(settings, secret, url)

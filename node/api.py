@@ -161,10 +161,10 @@ async def clock(request: web.Request, ask: Nothing) -> ClockState:
 
 
 async def clock_sync(request: web.Request, ask: Nothing) -> ClockState:
-    """Refusal when no time server gives a usable answer now."""
+    """Refusal when there is no time server, or none gives a usable answer now."""
     follower = request.app[PARTS].follower
     if follower is None:
-        raise Refusal("time_unreachable", "this node follows no time server; give it --ntp HOST")
+        raise Refusal("no_time_server", "start it with --ntp HOST or --central URL")
     try:
         return await follower.sync_now()
     except NtpFailed as failure:

@@ -75,9 +75,11 @@ def _salvage(body: bytes) -> list[bytes | msgspec.Raw] | None:
     None when strings and brackets do not tell where each element ends.
     """
     text = body.strip()
+    if text[:1] != b"[":
+        return None
     parts: list[bytes | msgspec.Raw] = []
     depth, start = 0, 1
-    for mark in _MARKS.finditer(text if text[:1] == b"[" else b""):
+    for mark in _MARKS.finditer(text):
         kind, size = mark[0][:1], len(mark[0])
         depth += size * ((kind in b"[{") - (kind in b"]}"))
         if depth == 0 or (depth == 1 and kind == b","):
@@ -97,9 +99,11 @@ def _read(text: bytes | msgspec.Raw, node: str) -> Draft | Record:
     except RecursionError:
         raise RowError("too_deep", "nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RowError("bad_json", str(error)) from None
+        raise RowError("bad_json", wording(error)) from None
     if row.id is not None:
         return row.record(node)
+    if row.hash is not None:
+        raise RowError("bad_value", "a row with a hash needs its id and ts too")
     if row.node not in (None, node):
         raise RowError("wrong_node", f"belongs to {row.node}, this is {node}")
     return Draft(row.stream, check_payload(bytes(row.payload)), row.ts)

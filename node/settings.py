@@ -4,6 +4,7 @@ from typing import Annotated
 
 import msgspec
 
+from cluster.clock.ntp import ServerAddress
 from cluster.protocol.central import Url
 from cluster.protocol.node import Rate, SourceKind
 from cluster.record import NodeName
@@ -28,7 +29,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     )
     rate: Annotated[Rate, msgspec.Meta(description="records per second of the source")] = 1.0
     ntp: Annotated[
-        tuple[Text, ...],
+        tuple[ServerAddress, ...],
         msgspec.Meta(description="NTP server HOST[:PORT], several times; default: central's 8123"),
     ] = ()
     token_file: Annotated[Text | None, msgspec.Meta(description="file with the token")] = None

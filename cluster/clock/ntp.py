@@ -15,11 +15,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from threading import Thread
-from typing import Literal, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 import ntplib
 
 from cluster.clock.base import Base, tight_pair
+from cluster.shape import END, shape
 
 NTP_PORT = 123
 SERVER_MODE = 4
@@ -35,7 +36,9 @@ _NOT_YET = ("", "INIT", "STEP")
 _ERA_PIVOT_S = 1_704_067_200
 _ERA_S = 2**32
 
-_ADDRESS = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<name>[\w.-]+))(?::(?P<port>[0-9]{1,5}))?")
+_ADDRESS_PATTERN = r"^(?:\[(?P<v6>[^\]]+)\]|(?P<name>[\w.-]+))(?::(?P<port>[0-9]{1,5}))?" + END
+_ADDRESS = re.compile(_ADDRESS_PATTERN)
+ServerAddress = Annotated[str, shape(_ADDRESS_PATTERN, "HOST[:PORT] or [IPv6][:PORT]")]
 
 T = TypeVar("T")
 
@@ -63,7 +66,7 @@ class Server:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read HOST, HOST:PORT, [IPv6] or [IPv6]:PORT. ValueError says what is wrong."""
-        match = _ADDRESS.fullmatch(text)
+        match = _ADDRESS.match(text)
         if match is None:
             raise ValueError(f"{text!r} is not HOST[:PORT] or [IPv6][:PORT]")
         if match["v6"] is not None:

@@ -18,6 +18,7 @@ from typing import Literal
 
 from cluster.backoff import Backoff
 from cluster.lifeline import Lifeline
+from cluster.settings import PREFIX
 
 GRACE_S = 5.0
 EXIT_USAGE = 2  # what argparse exits with
@@ -179,7 +180,7 @@ class Child:
                 stdin=asyncio.subprocess.DEVNULL if log else None,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **self.env, **lifeline.env},
+                env={**_environment(), **self.env, **lifeline.env},
                 pass_fds=(lifeline.fd,),
                 start_new_session=not self.foreground,
             )
@@ -214,6 +215,11 @@ class Child:
             self.state = state
             if self._on_change is not None:
                 self._on_change(self)
+
+
+def _environment() -> dict[str, str]:
+    """This process's, without settings: a child's are in its flags, whatever the shell has."""
+    return {key: text for key, text in os.environ.items() if not key.startswith(f"{PREFIX}_")}
 
 
 def _last_line(log: Path) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from cluster.settings import make_token
+from cluster.token import make_token
 
 
 class FolderUnusable(Exception):

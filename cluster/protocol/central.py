@@ -14,6 +14,7 @@ from cluster.protocol.shared import (
     PAGE_RECORDS_MAX,
     READY,
     RECORD_TYPES,
+    Mark,
     Position,
     RecordPage,
 )
@@ -21,7 +22,8 @@ from cluster.protocol.views import CentralStatus, JournalLine, Level, NodeView, 
 from cluster.record import NodeName
 from cluster.shape import END, shape
 
-_HOST = r"([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])"
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+_HOST = rf"({_LABEL}(\.{_LABEL})*|\[[0-9A-Fa-f:.]+\])"
 _PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 Url = Annotated[
     str, shape(f"^https?://{_HOST}(:{_PORT})?{END}", "http://HOST:PORT and no path", max_length=300)
@@ -36,7 +38,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     name: NodeName
     url: Url
-    boot: str | None = None
+    boot: Mark | None = None
 
 
 class Named(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -194,7 +196,7 @@ RECORDS = Exchange(
     RecordPage,
     gives=RECORD_TYPES,
     reply_max=16 * MIB,
-    refusals=("not_acceptable",),
+    refusals=("epoch_changed", "not_acceptable"),
 )
 JOURNAL = Exchange("Past journal lines", "GET", "/v1/journal", JournalAsk, JournalPage)
 STREAM = Exchange(

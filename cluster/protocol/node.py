@@ -172,7 +172,7 @@ CLOCK_SYNC = Exchange(
     "/v1/clock/sync",
     Nothing,
     ClockState,
-    refusals=("time_unreachable",),
+    refusals=("no_time_server", "time_unreachable"),
 )
 
 EXCHANGES = (

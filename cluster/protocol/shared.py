@@ -42,7 +42,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     id: RecordId | None = None
     node: NodeName | None = None
     hash: HashText | None = None
-    position: int | None = None
+    position: Count | None = None
 
     def record(self, node: str) -> Record:
         """The checked record of `node` that this row with an id and a ts is. RowError if not."""

@@ -125,6 +125,23 @@ async def test_a_child_that_ends_well_is_started_again_too(log: Path) -> None:
         assert child.last_exit == 0
 
 
+async def test_settings_in_the_shell_do_not_reach_a_child(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own are in its flags; another cluster's token file would keep it from coming up."""
+    monkeypatch.setenv("TIDEHOLD_NODE_TOKEN_FILE", "/elsewhere")
+    monkeypatch.setenv("OTHER", "stays")
+    code = "import json, os; print(json.dumps(dict(os.environ)), flush=True); " + SLEEP
+    child = Child("child", [sys.executable, "-c", code], log=log, env={"TIDEHOLD_TOKEN": "ours"})
+
+    async with supervised(child):
+        await until(lambda: log.exists() and log.read_text().endswith("\n"))
+        seen = json.loads(await asyncio.to_thread(log.read_text))
+
+    assert {key for key in seen if key.startswith("TIDEHOLD")} == {"TIDEHOLD_TOKEN", VARIABLE}
+    assert (seen["TIDEHOLD_TOKEN"], seen["OTHER"]) == ("ours", "stays")
+
+
 async def test_a_crash_loop_is_given_up_with_the_last_words_of_the_child(log: Path) -> None:
     states: list[str] = []
     child = Child(

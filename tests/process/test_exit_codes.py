@@ -1,11 +1,13 @@
 """How a start fails: one clear line, the documented exit code, and nothing is changed."""
 
 import os
+import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -37,11 +39,17 @@ def environment(token: str | None = TOKEN) -> dict[str, str]:
 
 
 def fails(
-    program: str, data: Path, *flags: str, code: int, says: str, token: str | None = TOKEN
+    program: str,
+    data: Path,
+    *flags: str,
+    code: int,
+    says: str,
+    token: str | None = TOKEN,
+    under: Sequence[str] = (),
 ) -> None:
     """Start a program that cannot: its code, and its one line."""
     ended = subprocess.run(
-        command(program, data, *flags),
+        [*under, *command(program, data, *flags)],
         cwd=ROOT,
         env=environment(token),
         capture_output=True,
@@ -146,6 +154,32 @@ def started(program: str, data: Path, *flags: str) -> subprocess.Popen[str]:
                 if b"200 OK" in client.recv(1_000):
                     return process
     raise AssertionError(process.stderr.read() if process.stderr else "")
+
+
+def without_root() -> list[str]:
+    """What makes file modes hold for this program also where the tests run as root."""
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("root ignores file modes, and setpriv is not installed")
+    capabilities = "-dac_override,-dac_read_search"
+    return ["setpriv", f"--bounding-set={capabilities}", f"--inh-caps={capabilities}"]
+
+
+def test_a_read_only_database_ends_with_78(program: str, tmp_path: Path) -> None:
+    """Not a service that refuses every record for ever."""
+    with started(program, tmp_path) as first:
+        first.terminate()
+    (tmp_path / f"{program}.db").chmod(0o400)
+
+    fails(program, tmp_path, code=UNUSABLE, says="readonly database", under=without_root())
+
+
+def test_a_log_that_cannot_be_written_ends_with_78(program: str, tmp_path: Path) -> None:
+    service = {"node": "n1"}.get(program, program)
+    (tmp_path / "logs" / f"{service}.log").mkdir(parents=True)
+
+    fails(program, tmp_path, code=UNUSABLE, says="data folder cannot be used")
 
 
 def test_a_second_instance_ends_with_78_and_the_first_goes_on(program: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cluster.protocol import central, node
 from node import app as node_app
 from node.settings import NodeSettings
 from tests.protocol.conftest import TOKEN, Answer, Api
+from tests.world import until
 
 AnyExchange = Exchange[Any, Any]
 SERVICES: dict[str, tuple[AnyExchange, ...]] = {
@@ -164,6 +166,37 @@ async def test_what_is_no_http_is_refused(service: Api, request_bytes: bytes) ->
     assert (await raw(service, request_bytes)).status == 400
 
     assert (await service.ask("GET", "/v1/status")).status == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/status", "/nowhere", "/healthz"])
+async def test_an_expectation_that_cannot_be_met_is_a_problem(service: Api, path: str) -> None:
+    """aiohttp answers it before any of our code is asked."""
+    answer = await raw(service, f"GET {path} HTTP/1.1\r\nHost: x\r\nExpect: foo\r\n\r\n".encode())
+
+    assert answer.problem("bad_request").detail == "Expectation Failed"
+
+
+async def test_a_body_that_breaks_off_is_no_bug(
+    node: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Bad links are what this is for: one line in the log, without a traceback."""
+    caplog.set_level(logging.INFO)
+    _, writer = await asyncio.open_connection(node.base.host, node.base.port)
+    writer.write(
+        b"POST /v1/records HTTP/1.1\r\nContent-Type: application/x-ndjson\r\n"
+        + HEAD
+        + b'Content-Length: 5000\r\n\r\n{"stre'
+    )
+    await writer.drain()
+
+    writer.close()
+
+    async def is_told() -> bool:
+        return "a request broke off" in caplog.messages
+
+    await until(is_told, "the log tells of it")
+    assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []
+    assert await node.payloads() == []
 
 
 @pytest.mark.parametrize(

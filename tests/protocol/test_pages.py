@@ -125,6 +125,14 @@ async def test_filters_hold(node: Api) -> None:
         ("text/csv;q=0.5", "text/csv"),
         ("image/png, application/x-ndjson", "application/x-ndjson"),
         ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "application/json"),
+        ("text/csv, application/json", "application/json"),
+        ("text/csv;q=0.1, application/json;q=0.9", "application/json"),
+        ("application/json;q=0.1, text/csv;q=0.9", "text/csv"),
+        ("application/json;q=0, text/csv", "text/csv"),
+        ("application/json;q=0, */*", "application/x-ndjson"),
+        ("*/*;q=0.1, text/csv", "text/csv"),
+        ("*/*, text/csv", "text/csv"),
+        ("text/csv;charset=utf-8;q=nonsense", "text/csv"),
     ],
 )
 async def test_the_client_gets_what_it_accepts(
@@ -139,7 +147,8 @@ async def test_the_client_gets_what_it_accepts(
 
 
 @pytest.mark.parametrize(
-    "accept", ["image/png", "text/html", "application/vnd.sqlite3", "nonsense", "json/*"]
+    "accept",
+    ["image/png", "text/html", "application/vnd.sqlite3", "nonsense", "json/*", "*/*;q=0"],
 )
 async def test_what_cannot_be_given_is_refused(service: Api, accept: str) -> None:
     """406 with what can be had."""

@@ -87,6 +87,9 @@ BAD = [
     pytest.param(field(node="N 1"), "bad_value", id="no node name"),
     pytest.param(field(id=ID, ts=1, hash="0" * 16), "hash_mismatch", id="wrong hash"),
     pytest.param(field(id=ID, ts=1, hash="f" * 16), "bad_value", id="64-bit hash"),
+    pytest.param(field(hash="0" * 16), "bad_value", id="hash without id"),
+    pytest.param(field(position=-1), "bad_value", id="position -1"),
+    pytest.param(field(position=2**63), "bad_value", id="position 2^63"),
 ]
 
 
@@ -121,6 +124,19 @@ async def test_a_request_of_bad_rows_only_is_a_problem(node: Api, row: bytes, co
     assert [one.index for one in problem.rejected] == [0, 1]
     assert all(one.code.startswith(code) for one in problem.rejected)
     assert await node.payloads() == []
+
+
+@pytest.mark.parametrize("body", [b"x", b"5", b"}", b"]", b'"', b"[", b"[]]", b"55", b"\xff"])
+async def test_a_body_that_is_no_array_is_refused(node: Api, body: bytes) -> None:
+    """However short it is."""
+    (await node.post_rows(body, JSON)).problem("bad_json")
+
+
+async def test_half_a_surrogate_pair_is_called_that(node: Api) -> None:
+    answer = await node.post_rows(payload(b'{"a":"\\ud800"}'))
+
+    (rejected,) = answer.problem("rows_rejected").rejected or []
+    assert "half of a \\u pair" in rejected.detail
 
 
 async def test_a_single_object_is_one_row(node: Api) -> None:

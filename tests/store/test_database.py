@@ -404,6 +404,50 @@ async def test_a_newer_schema_is_refused_and_not_changed(file: Path) -> None:
     assert fingerprints(file.parent) == before
 
 
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ("DROP TABLE notes", "notes"),
+        ("DROP TRIGGER records_unchanged", "records_unchanged"),
+        ("ALTER TABLE records RENAME COLUMN ts TO at", "records"),
+        ("DROP TABLE digests", "digests"),
+    ],
+)
+async def test_a_file_of_ours_with_another_shape_is_refused(
+    file: Path, change: str, name: str
+) -> None:
+    """It would fail at each request; and without its triggers a digest proves nothing."""
+    async with opened(file):
+        pass
+    with closing(sqlite3.connect(file)) as sql:
+        sql.execute(change)
+
+    assert f"it is damaged ({name} is missing or altered)" in await refusal_to_open(file)
+
+
+async def test_what_a_person_has_added_is_left_alone(file: Path) -> None:
+    """A view or an index for one's own queries does no harm."""
+    async with opened(file):
+        pass
+    with closing(sqlite3.connect(file)) as sql:
+        sql.execute("CREATE INDEX mine ON records (ts)")
+        sql.execute("CREATE VIEW temperatures AS SELECT * FROM records WHERE stream = 't'")
+
+    async with opened(file) as database:
+        assert await database.read(notes) == set()
+
+
+async def test_a_file_that_somebody_holds_is_refused(file: Path) -> None:
+    """After a while; the line says what to wait for."""
+    async with opened(file):
+        pass
+
+    with closing(sqlite3.connect(file, isolation_level=None)) as sql:
+        sql.execute("BEGIN IMMEDIATE")
+
+        assert "let the other program end" in await refusal_to_open(file)
+
+
 def truncate(path: Path) -> None:
     """Keep half of it."""
     os.truncate(path, path.stat().st_size // 2)

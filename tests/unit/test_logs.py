@@ -90,6 +90,20 @@ def test_nothing_is_lost_at_the_end(tmp_path: Path) -> None:
     assert [line["text"] for line in lines(tmp_path)] == [str(number) for number in range(2_000)]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_told_once_and_ends_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "n1.log").symlink_to("/dev/full")
+
+    with logging_to(tmp_path, "n1", "INFO"):
+        for _ in range(10):
+            log.info("nobody will read this")
+
+    assert capfd.readouterr().err.count("cannot be written: [Errno 28] No space left") == 1
+
+
 def test_afterwards_logging_is_as_before(tmp_path: Path) -> None:
     before = list(logging.getLogger().handlers)
 
