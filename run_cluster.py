@@ -125,6 +125,7 @@ class Visit:
         try:
             async with self._patience.phase() as phase:
                 begun_s = loop.time()
+                self._tell(f"starting central and {settings.nodes} nodes")
                 await cluster.start(flags)
                 self._tell(
                     f"central is at {cluster.central.url}, the token in {settings.data}/token; "
