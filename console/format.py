@@ -23,12 +23,17 @@ def count(number: int | None) -> str:
     return f"{number:,}" if number else ZERO
 
 
-def short(number: float) -> str:
+def short(number: float, digits: int = 1) -> str:
     """A number in at most six cells: 999, 13.9k, 2.1M."""
     for unit, size in (("", 1.0), ("k", 1e3), ("M", 1e6), ("G", 1e9), ("T", 1e12)):
         if abs(number) < size * 999.5:
-            return f"{number:.0f}" if not unit else f"{number / size:.1f}{unit}"
+            return f"{number:.0f}" if not unit else f"{number / size:.{digits}f}{unit}"
     return f"{number:.0e}"
+
+
+def brief(number: float) -> str:
+    """A number in at most four cells: 999, 14k, 2M."""
+    return short(number, digits=0)
 
 
 def fit(number: int | None, width: int, mark: str = "") -> str:

@@ -5,11 +5,11 @@ is a role, which the style sheet turns into a colour of the theme.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from cluster.clock.state import ClockState
-from cluster.protocol.views import NodeView, Run
+from cluster.protocol.views import Live, NodeView, Run
 from console import format as fmt
 
 Tone = Literal["plain", "muted", "error", "warning", "primary", "success"]
@@ -109,41 +109,61 @@ def clock_bad_ms(clock: ClockState | None) -> float | None:
     return clock.drift_ms if abs(clock.drift_ms) - clock.bound_ms > DRIFT_BAD_MS else None
 
 
+def counts_hold(view: NodeView) -> bool:
+    """Whether its numbers still count: one missed poll does not make them worthless."""
+    return view.live in ("up", "suspect")
+
+
+def measured(view: NodeView, text: str, tone: Tone = "plain") -> Piece:
+    """What only an answer tells: muted after a missed poll, no value of a node that is away."""
+    return (text, _if_up(view, tone)) if counts_hold(view) else (fmt.NO_VALUE, "muted")
+
+
+def _if_up(view: NodeView, tone: Tone) -> Tone:
+    return tone if view.live == "up" else "muted"
+
+
 def drift_cell(view: NodeView) -> Piece:
-    """The drift and how loud it is said. Of a node that is not up nothing is known now."""
-    ms = view.clock.drift_ms if view.clock is not None and view.live == "up" else None
+    """The drift and how loud it is said."""
+    ms = view.clock.drift_ms if view.clock is not None else None
     if ms is None:
         return fmt.NO_VALUE, "muted"
-    return fmt.drift(ms), "warning" if abs(ms) > DRIFT_WARN_MS else "plain"
+    return measured(view, fmt.drift(ms), "warning" if abs(ms) > DRIFT_WARN_MS else "plain")
 
 
 def at_node_cell(view: NodeView, width: int) -> Piece:
-    """The records at the node; `~` when the node is not up and the count is old."""
+    """The records at the node; `~` when the node is away and the count is old."""
     if view.records.node is None:
         return fmt.NO_VALUE, "muted"
-    if view.live != "up":
-        return fmt.fit(view.records.node, width, "~"), "muted"
-    return fmt.fit(view.records.node, width), "plain"
+    mark = "" if counts_hold(view) else "~"
+    return fmt.fit(view.records.node, width, mark), _if_up(view, "plain")
 
 
 def missing_cell(view: NodeView, side: Literal["central", "node"], width: int) -> Piece:
-    """The records that one side lacks; `?` while the node is not up."""
+    """The records that one side lacks; `?` while the node is away."""
     missing = view.records.missing_at_central
     if side == "node":
         missing = view.records.missing_at_node
-    if view.live != "up":
+    if not counts_hold(view):
         return fmt.UNKNOWN, "muted"
     if not missing:
         return fmt.count(missing), "muted"
-    return fmt.fit(missing, width), "warning"
+    return fmt.fit(missing, width), _if_up(view, "warning")
 
 
 def missing_both_cell(view: NodeView, width: int) -> Piece:
-    """One column for both: what pull would bring or, when that is less, `⇡` what push would."""
-    at_node, at_central = view.records.missing_at_node, view.records.missing_at_central
-    if view.live == "up" and at_node and at_node > (at_central or 0):
-        return fmt.fit(at_node, width, "⇡"), "warning"
-    return missing_cell(view, "central", width)
+    """One column for both: `⇣39 ⇡4k`, or the larger alone where that is too wide."""
+    at_central, at_node = view.records.missing_at_central or 0, view.records.missing_at_node or 0
+    if not at_node or not counts_hold(view):
+        return missing_cell(view, "central", width)
+    tone = _if_up(view, "warning")
+    if at_central:
+        for shown in (fmt.count, fmt.brief):
+            both = f"⇣{shown(at_central)} ⇡{shown(at_node)}"
+            if len(both) <= width:
+                return both, tone
+    larger = ("⇣", at_central) if at_central > at_node else ("⇡", at_node)
+    return fmt.fit(larger[1], width, larger[0]), tone
 
 
 def percent(run: Run) -> int | None:
@@ -197,23 +217,33 @@ def result_of(run: Run) -> Piece:
     return (f"ok, {fmt.count(run.inserted)} new" if run.inserted else "ok, nothing new"), "success"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Overview:
-    """The fleet in one line."""
+    """The fleet in one line: every node counts once among the lives, the rest are marks beside.
 
-    nodes: int
-    by_word: dict[str, int]
-    missing: int
+    `unsure`: of some node it is not known what is missing.
+    """
+
+    lives: dict[Live, int] = field(default_factory=dict)
+    diverged: int = 0
+    clock_bad: int = 0
+    running: int = 0
+    at_central: int = 0
+    at_node: int = 0
+    unsure: bool = False
 
 
 def overview(views: Iterable[NodeView]) -> Overview:
-    """How many nodes show each word, and how many records central is known to lack."""
-    by_word: dict[str, int] = {}
-    missing = nodes = 0
+    """Count the nodes, and add up what each side is known to lack."""
+    fleet = Overview()
     for view in views:
-        word = state_of(view).word
-        by_word[word] = by_word.get(word, 0) + 1
-        nodes += 1
-        if view.live == "up":
-            missing += view.records.missing_at_central or 0
-    return Overview(nodes, by_word, missing)
+        fleet.lives[view.live] = fleet.lives.get(view.live, 0) + 1
+        fleet.diverged += view.data == "diverged"
+        fleet.clock_bad += clock_bad_ms(view.clock) is not None
+        fleet.running += view.run is not None and not view.run.ended_already
+        missing = (view.records.missing_at_central, view.records.missing_at_node)
+        if counts_hold(view):
+            fleet.at_central += missing[0] or 0
+            fleet.at_node += missing[1] or 0
+        fleet.unsure |= not counts_hold(view) or None in missing
+    return fleet

@@ -12,13 +12,6 @@ from console.widgets.hint import Hint
 from console.widgets.lines import Lines
 
 PLACES = (("1", "Fleet", "fleet"), ("2", "Runs", "runs"), ("3", "Journal", "journal"))
-MARKS: tuple[tuple[str, str, Tone], ...] = (
-    ("NEW", "·", "muted"),
-    ("SUSPECT", "◐", "warning"),
-    ("DOWN", "○", "error"),
-    ("DIVERGED", "≠", "error"),
-    ("CLOCK-BAD", "◷", "warning"),
-)
 WIDE = 120
 
 
@@ -44,24 +37,40 @@ class TopBar(Horizontal):
 def status_line(fleet: Overview, store: Store, feed: Feed, room: int) -> Line:
     """As much of the overview as there is room for; the link is always there."""
     link = link_pieces(store, feed, room)
-    up = fleet.by_word.get("UP", 0)
-    running = fleet.by_word.get("PULL", 0) + fleet.by_word.get("PUSH", 0)
-    counts: list[Piece] = [(f"{up + running} up", "success" if up + running else "muted")]
-    counts += [
-        (f" {glyph}{fleet.by_word[word]}", tone)
-        for word, glyph, tone in MARKS
-        if fleet.by_word.get(word)
-    ]
-    if running:
-        counts.append((f" ⇅{running}", "primary"))
-    missing: list[Piece] = []
-    if fleet.missing:
-        missing = [("  missing ", "muted"), (fmt.count(fleet.missing), "warning")]
+    counts, missing = count_pieces(fleet), missing_pieces(fleet)
     gap: Piece = ("  ", "plain")
-    for pieces in ([*counts, *missing, gap, *link], [*counts, gap, *link], link):
+    for pieces in (
+        [*counts, *missing, gap, *link],
+        [*counts, (" ", "plain"), *missing[1:], gap, *link],
+        [*counts, gap, *link],
+        link,
+    ):
         if sum(cell_len(text) for text, _ in pieces) <= room:
             return tuple(pieces)
     return ()
+
+
+def count_pieces(fleet: Overview) -> list[Piece]:
+    """How many are up, then those that are not, then what else is the matter."""
+    up = fleet.lives.get("up", 0)
+    marks: tuple[tuple[str, int, Tone], ...] = (
+        ("·", fleet.lives.get("new", 0), "muted"),
+        ("◐", fleet.lives.get("suspect", 0), "warning"),
+        ("○", fleet.lives.get("down", 0), "error"),
+        ("≠", fleet.diverged, "error"),
+        ("◷", fleet.clock_bad, "warning"),
+        ("⇅", fleet.running, "primary"),
+    )
+    shown: list[Piece] = [(f" {glyph}{number}", tone) for glyph, number, tone in marks if number]
+    return [(f"{up} up", "success" if up else "muted"), *shown]
+
+
+def missing_pieces(fleet: Overview) -> list[Piece]:
+    """What a pull and a push of all would move; `?` for what is not known now."""
+    sides = (("⇣", fleet.at_central), ("⇡", fleet.at_node))
+    known: list[Piece] = [(f" {glyph}{fmt.count(n)}", "warning") for glyph, n in sides if n]
+    unsure: list[Piece] = [(" +?" if known else " ?", "muted")] if fleet.unsure else []
+    return [("  missing", "muted"), *known, *unsure] if known or unsure else []
 
 
 def link_pieces(store: Store, feed: Feed, room: int) -> list[Piece]:

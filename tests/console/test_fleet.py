@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
+from cluster.clock.state import ClockState
 from console.screens.dialog import Confirm
 from console.widgets.fleet_table import FleetTable
 from tests.console.conftest import LARGE, SIZES, SMALL, console, lines, order, row_of, text, until
@@ -50,6 +51,18 @@ async def test_a_node_that_lacks_records_shows_it_in_the_one_column(fake: FakeCe
 
     async with console(fake, SMALL) as (app, _):
         assert "⇡20" in row_of(app, "lack1")
+
+
+@SIZES
+async def test_the_top_bar_tells_who_answers_and_what_is_missing(
+    fake: FakeCentral, size: tuple[int, int]
+) -> None:
+    """A clock that is off is a mark beside the count of those that are up."""
+    bad = ClockState(status="SYNC", drift_ms=2410.0, bound_ms=4.0)
+    fake.put(view("a", clock=bad, to_pull=1_564), view("b", clock=bad, to_push=4_018))
+
+    async with console(fake, size) as (app, _):
+        assert "2 up ◷2  missing ⇣1,564 ⇡4,018" in lines(app)[0]
 
 
 async def test_a_wide_screen_has_a_column_for_each_side_and_the_node_beside(

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from cluster.clock.state import ClockState
-from cluster.protocol.views import Run
+from cluster.protocol.views import NodeView, Run
 from console import model
 from console.questions import ask_all, ask_cancel, ask_one
+from console.widgets.top_bar import missing_pieces
 from tests.console.fake_central import view
 
 NOW = 1_000_000_000
@@ -76,21 +77,83 @@ def test_a_clock_is_bad_only_beyond_its_error_bar(
     assert (model.clock_bad_ms(clock) is not None) is bad
 
 
-def test_old_numbers_of_a_node_that_is_not_up_are_marked() -> None:
+def test_old_numbers_of_a_node_that_is_away_are_marked() -> None:
+    """What was counted before it went away is not told as if it were so now."""
     down = view("n", **DOWN, at_node=1_234, to_pull=5)
 
-    assert model.at_node_cell(down, 10)[0] == "~1,234"
-    assert model.missing_cell(down, "central", 9)[0] == "?"
-    assert model.missing_both_cell(down, 9)[0] == "?"
-    assert model.drift_cell(down)[0] == "--"
+    assert model.at_node_cell(down, 10) == ("~1,234", "muted")
+    assert model.missing_cell(down, "central", 9) == ("?", "muted")
+    assert model.missing_both_cell(down, 9) == ("?", "muted")
+    assert model.drift_cell(down) == ("--", "muted")
 
 
-def test_one_column_for_missing_shows_the_larger_side() -> None:
-    assert model.missing_both_cell(view("n", to_pull=30, to_push=20), 9)[0] == "30"
-    assert model.missing_both_cell(view("n", to_pull=3, to_push=20), 9)[0] == "⇡20"
-    assert model.missing_both_cell(view("n", to_pull=0, to_push=20), 9)[0] == "⇡20"
-    assert model.missing_both_cell(view("n"), 9)[0] == "-"
-    assert model.missing_both_cell(view("n", to_pull=None), 9)[0] == "--"
+def test_one_missed_poll_throws_no_number_away() -> None:
+    """A suspect node keeps its numbers, only not as loud."""
+    suspect = view("n", "suspect", at_node=1_234, to_pull=5, to_push=7)
+
+    assert model.drift_cell(suspect) == ("+2.3ms", "muted")
+    assert model.at_node_cell(suspect, 10) == ("1,234", "muted")
+    assert model.missing_cell(suspect, "central", 9) == ("5", "muted")
+    assert model.missing_both_cell(suspect, 9) == ("⇣5 ⇡7", "muted")
+
+
+@pytest.mark.parametrize(
+    ("to_pull", "to_push", "shown"),
+    [
+        (30, 0, "30"),
+        (0, 20, "⇡20"),
+        (30, 20, "⇣30 ⇡20"),
+        (39, 4_018, "⇣39 ⇡4k"),
+        (18_422, 20, "⇣18k ⇡20"),
+        (123_456, 234_567, "⇡234,567"),
+        (234_567, 123_456, "⇣234,567"),
+        (123_456_789, 23_456_789, "⇣123M ⇡23M"),
+        (0, 0, "-"),
+        (None, 0, "--"),
+    ],
+)
+def test_one_column_for_missing_tells_of_both_sides(
+    to_pull: int | None, to_push: int, shown: str
+) -> None:
+    """Neither side is passed over in silence, as far as the width allows."""
+    node = view("n", to_pull=to_pull, to_push=to_push)
+
+    assert model.missing_both_cell(node, 10 if "M" in shown else 9)[0] == shown
+
+
+def test_the_overview_counts_each_node_once_and_marks_beside() -> None:
+    """`up` is who answers; a wrong clock or a conflict does not make a node away."""
+    fleet = model.overview(
+        [
+            view("a", clock=BAD, to_pull=1_500),
+            view("b", data="diverged", to_push=4_018),
+            view("c", run=RUN),
+            view("d", "suspect", to_pull=64),
+            view("e", **DOWN, data="diverged", to_pull=9_999),
+            view("f", "new", "unknown"),
+        ]
+    )
+
+    assert fleet.lives == {"up": 3, "suspect": 1, "down": 1, "new": 1}
+    assert (fleet.diverged, fleet.clock_bad, fleet.running) == (2, 1, 1)
+    assert (fleet.at_central, fleet.at_node, fleet.unsure) == (1_564, 4_018, True)
+
+
+def test_the_overview_says_what_is_missing_and_that_it_may_be_more() -> None:
+    """Only the sides that lack something, and `?` for those who cannot be asked."""
+
+    def said(*views: NodeView) -> str:
+        pieces = missing_pieces(model.overview(views))
+        return "".join(text for text, _ in pieces).strip()
+
+    lacks = view("a", to_pull=1_564, to_push=4_018)
+
+    assert said(lacks) == "missing ⇣1,564 ⇡4,018"
+    assert said(view("a", to_push=7)) == "missing ⇡7"
+    assert said(lacks, view("b", **DOWN)) == "missing ⇣1,564 ⇡4,018 +?"
+    assert said(lacks, view("b", to_pull=None)) == "missing ⇣1,564 ⇡4,018 +?"
+    assert said(view("b", **DOWN)) == "missing ?"
+    assert said(view("a")) == ""
 
 
 def test_a_bar_is_as_wide_as_asked_even_when_more_came_than_expected() -> None:
