@@ -39,7 +39,7 @@ FLUSH_S = 0.25
 HOLD_ORDER_S = 2.0
 DEAF_S = 0.3
 RETRY_FIRST_S, RETRY_MAX_S = 1.0, 30.0
-WIDTHS = [(0, "-narrow"), (120, "-wide")]
+WIDTHS = [(0, "-narrow"), (130, "-wide")]
 HEIGHTS = [(0, "-low"), (34, "-tall")]
 
 

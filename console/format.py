@@ -4,6 +4,7 @@
 reaches the screen, and is cut and padded by the cells it takes there, not by its length.
 """
 
+import re
 import unicodedata
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -99,6 +100,11 @@ def clock_time(us: int | None) -> str:
         return f"{datetime.fromtimestamp(us / SECOND_US, tz=UTC).astimezone():%H:%M:%S}"
     except (OverflowError, OSError, ValueError):
         return NO_VALUE
+
+
+def natural(name: str) -> str:
+    """A key that sorts node-2 before node-10."""
+    return re.sub(r"[0-9]+", lambda digits: digits[0].zfill(TEXT_MAX), name)
 
 
 @lru_cache(maxsize=8192)

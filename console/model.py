@@ -67,39 +67,48 @@ def beside_of(view: NodeView, now_us: int, per_s: float | None = None) -> Piece:
     if state is IN_SYNC:
         return "in sync", "muted"
     if state is NEW:
-        return "never answered", "muted"
+        return away_text(view, now_us), "muted"
     if state is BEHIND:
         return ("behind" if view.data == "behind" else "not compared"), "warning"
     if view.run is not None and state in RUNS.values():
-        return run_says(view.run, per_s), "plain"
-    return _trouble(view, state, now_us) + _run_tail(view.run), "plain"
+        return run_says(view.run, view, now_us, per_s), "plain"
+    return _run_mark(view.run) + _trouble(view, state, now_us), "plain"
 
 
 def _trouble(view: NodeView, state: State, now_us: int) -> str:
     if state is DIVERGED:
         away = "" if view.live == "up" else f" · {view.live}"
         return (f"{view.conflicts:,} conflict" if view.conflicts else "sets differ") + away
-    if state is DOWN:
-        return retry_text(view, now_us)
     if state is CLOCK_BAD and view.live == "up":  # the drift has a column of its own
         return {"in_sync": "in sync", "behind": "behind"}.get(view.data, "not compared")
+    return away_text(view, now_us)
+
+
+def away_text(view: NodeView, now_us: int) -> str:
+    """How it stands with a node that is not up."""
+    if view.live == "down":
+        return retry_text(view, now_us)
+    if view.live == "new":
+        return "never answered"
     return f"{view.failures}/{MISSES_TO_DOWN} missed"
 
 
 def retry_text(view: NodeView, now_us: int) -> str:
-    """`retry 0:24 #7`, counted on central's clock."""
+    """`retry 0:24 #7`, counted on central's clock; `trying #7` when that is over."""
     if view.next_try is None:
         return f"tried #{view.failures}"
     left_s = (view.next_try - now_us) / fmt.SECOND_US
+    if left_s <= 0:
+        return f"trying #{view.failures}"
     return f"retry {fmt.span(left_s + 0.999)} #{view.failures}"
 
 
-def _run_tail(run: Run | None) -> str:
-    """A run of a node whose word is about something worse: ` ⇣43%`."""
+def _run_mark(run: Run | None) -> str:
+    """A run of a node whose word is about something worse, where it is not cut off: `⇣43% `."""
     if run is None or run.ended_already:
         return ""
     known = percent(run)
-    return f" {KIND_GLYPH[run.kind]}" + (f"{known}%" if known is not None else "")
+    return KIND_GLYPH[run.kind] + (f"{known}% " if known is not None else " ")
 
 
 def clock_bad_ms(clock: ClockState | None) -> float | None:
@@ -173,15 +182,21 @@ def percent(run: Run) -> int | None:
     return min(100, run.received * 100 // run.expected)
 
 
-def run_says(run: Run, per_s: float | None) -> str:
-    """What to say beside the word of an open run."""
-    if run.state == "waiting":
-        return f"waits: {fmt.safe(run.reason)}" if run.reason else "waiting"
-    if run.state == "queued":
-        return "queued"
+def run_says(run: Run, view: NodeView | None, now_us: int, per_s: float | None) -> str:
+    """What to say of an open run in a few words."""
+    if run.state != "running":
+        return wait_text(run, view, now_us)
     known = percent(run)
     done = f"{known}%" if known is not None else fmt.short(run.received)
     return f"{done} {fmt.rate(per_s)}" if per_s else done
+
+
+def wait_text(run: Run, view: NodeView | None, now_us: int) -> str:
+    """What a run waits for: its node, which counts down, or what central says."""
+    if run.state == "waiting" and view is not None and view.live != "up":
+        return f"waits for node: {away_text(view, now_us)}"
+    verb = "waits" if run.state == "waiting" else run.state
+    return f"{verb}: {fmt.safe(run.reason)}" if run.reason else run.state
 
 
 def time_left_s(run: Run, per_s: float | None) -> float | None:

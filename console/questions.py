@@ -128,7 +128,8 @@ def _fact(label: str, said: str) -> Line:
 
 
 def _names(views: Sequence[NodeView]) -> str:
-    return f"{len(views)}: " + ", ".join(fmt.safe(view.name) for view in views[:20])
+    names = sorted((view.name for view in views), key=fmt.natural)
+    return f"{len(names)}: " + ", ".join(fmt.safe(name) for name in names[:20])
 
 
 def _plural(word: str, number: int) -> str:

@@ -120,7 +120,8 @@ class FleetScreen(View):
         shown = TALL_LINES - 1 if len(runs) <= TALL_LINES - 1 else TALL_LINES - 2
         for run in runs[:shown]:
             head = f"{KIND_GLYPH[run.kind]} {fmt.left(fmt.safe(run.node), 12)} "
-            said = run_says(run, self.store.rate_of(run))
+            node, now_us = self.store.nodes.get(run.node), self.store.now_us()
+            said = run_says(run, node, now_us, self.store.rate_of(run))
             said = fmt.cut(said, max(0, width - len(head) - STRIP_BAR - 1))
             lines.append(((head, "plain"), *bar(run, STRIP_BAR), (f" {said}", "plain")))
         if len(runs) > shown:

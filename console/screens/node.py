@@ -79,11 +79,11 @@ class NodeScreen(View):
             return [((f"{self._node} is no longer polled; its records stay at central.", "muted"),)]
         width = self.app.size.width - 2
         lines = title_lines(view, self.store, width)
-        left = numbers(record_facts(view))
-        clock, link = column(clock_facts(view), 15), column(link_facts(view, self.store), 20)
-        member = column(member_facts(view), 16)
+        records, clock = numbers(record_facts(view), 13), column(clock_facts(view), 15)
+        link, member = column(link_facts(view, self.store), 19), member_facts(view)
         if width >= 110:
-            lines += [(), *beside(left, clock, link, member)]
+            lines += [(), *beside(records, clock, link, column(member, 16))]
         else:
-            lines += [*beside(left, clock, link), *beside(member[:2], member[2:])]
+            lines += beside(records, clock, link)
+            lines += beside(column(member[:2], 13), column(member[2:], 15))
         return [*lines, trouble_line(view, width)]

@@ -24,9 +24,11 @@ from console.store import Store
 from console.widgets.rows import Rows
 
 STATE, DRIFT = 11, 8
-NAME_MIN, NAME_MAX, BESIDE_MIN = 6, 24, 13
-BOTH_MISSING_FROM = 78
-WIDE_NUMBERS_FROM = 100
+NAME_MIN, NAME_MAX = 8, 24
+BESIDE_MIN = len("⇣43% retry 0:24 #12")
+BOTH_MISSING_FROM = 93
+#: How wide a count may be, from which width on; else NUMBER_MIN.
+NUMBERS, NUMBER_MIN = ((100, 12), (83, 10)), 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +42,14 @@ class Columns:
     both: bool
 
 
-def columns(width: int, longest_name: int, screen_width: int) -> Columns:
-    """Share out the width: numbers first, then the name, the rest to what the state says."""
-    both = screen_width >= 100 and width >= BOTH_MISSING_FROM
-    number = 12 if width >= WIDE_NUMBERS_FROM else 10
+def columns(width: int, longest_name: int) -> Columns:
+    """Share out the width: numbers first, then what the state says; a long name gives way."""
+    both = width >= BOTH_MISSING_FROM
+    number = next((number for least, number in NUMBERS if width >= least), NUMBER_MIN)
     missing = 9
     fixed = 1 + STATE + DRIFT + 2 * number + missing * (2 if both else 1) + (7 if both else 6)
-    free = width - fixed - 1
-    name = max(NAME_MIN, min(longest_name, NAME_MAX, free - BESIDE_MIN))
+    free = width - fixed - 1  # the last cell is the scroll bar's
+    name = min(longest_name, NAME_MAX, max(NAME_MIN, free - BESIDE_MIN))
     return Columns(name, max(0, free - name), number, missing, both)
 
 
@@ -63,8 +65,10 @@ class FleetTable(Rows[str]):
     def reorder(self) -> None:
         """Worst first, by name where equal."""
         nodes = self._store.nodes
-        self._longest_name = max((cell_len(fmt.safe(name)) for name in nodes), default=0)
-        self.set_keys(sorted(nodes, key=lambda name: (state_of(nodes[name]).severity, name)))
+        self._longest_name = max(cell_len(fmt.safe(name)) for name in ("NODE", *nodes))
+        self.set_keys(
+            sorted(nodes, key=lambda name: (state_of(nodes[name]).severity, fmt.natural(name)))
+        )
 
     def header(self, width: int) -> Line:
         size = self._columns(width - 1)
@@ -123,4 +127,4 @@ class FleetTable(Rows[str]):
         )
 
     def _columns(self, width: int) -> Columns:
-        return columns(width, self._longest_name, self.app.size.width)
+        return columns(width, self._longest_name)

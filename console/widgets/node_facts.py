@@ -9,6 +9,7 @@ from console.model import (
     Piece,
     at_node_cell,
     beside_of,
+    measured,
     missing_cell,
     result_of,
     retry_text,
@@ -16,7 +17,8 @@ from console.model import (
 )
 from console.store import Store
 
-LABEL, VALUE, NUMBER = 10, 13, 11
+LABEL, NUMBER = 9, 11
+GAP: Piece = (" ", "plain")
 Fact = tuple[str, Piece]
 
 
@@ -47,20 +49,20 @@ def record_facts(view: NodeView) -> list[Fact]:
 
 def link_facts(view: NodeView, store: Store, *, brief: bool = False) -> list[Fact]:
     """When it was seen, how far away it is, when it is asked next."""
-    now_us, seen = store.now_us(), fmt.NO_VALUE
-    if view.last_seen is not None:
-        ago = fmt.age((now_us - view.last_seen) / fmt.SECOND_US)
-        seen = f"{ago} ago" if brief else f"{fmt.clock_time(view.last_seen)} ({ago} ago)"
+    now_us, seen = store.now_us(), fmt.clock_time(view.last_seen)
+    if view.last_seen is not None and not store.stale:  # an age that stands still would be a lie
+        ago = f"{fmt.age((now_us - view.last_seen) / fmt.SECOND_US)} ago"
+        seen = ago if brief else f"{seen} ({ago})"
     rtt = fmt.NO_VALUE if view.rtt_ms is None else f"{view.rtt_ms:.1f}ms"
-    proven = fmt.NO_VALUE
-    if view.proven is not None:
-        proven = f"{fmt.clock_time(view.proven)}"
-    again = retry_text(view, now_us).removeprefix("retry ") if view.live == "down" else "polled"
+    polled = f"every {store.status.poll_interval_s:g}s" if store.status else fmt.NO_VALUE
+    again = ("polled", polled)
+    if view.live == "down":
+        again = ("next try", retry_text(view, now_us).removeprefix("retry "))
     return [
-        ("last seen", (seen, "plain")),
-        ("next try", (again, "plain")),
-        ("rtt", (rtt, "plain")),
-        ("equal at", (proven, "plain")),
+        ("seen", (seen, "plain")),
+        (again[0], (again[1], "plain")),
+        ("rtt", measured(view, rtt)),
+        ("equal at", (fmt.clock_time(view.proven), "plain")),
     ]
 
 
@@ -72,10 +74,10 @@ def clock_facts(view: NodeView) -> list[Fact]:
     status = clock.status if view.clock is not None else fmt.NO_VALUE
     stratum = "" if clock.stratum is None else f" st {clock.stratum}"
     return [
-        ("drift", (drift, "plain")),
-        ("clock", (status + stratum, "plain" if status == "SYNC" else "warning")),
-        ("freq", (freq, "plain")),
-        ("apart", (fmt.drift(view.apart_ms), "plain")),
+        ("drift", measured(view, drift)),
+        ("clock", measured(view, status + stratum, "plain" if status == "SYNC" else "warning")),
+        ("freq", measured(view, freq)),
+        ("apart", measured(view, fmt.drift(view.apart_ms))),
     ]
 
 
@@ -84,35 +86,37 @@ def member_facts(view: NodeView) -> list[Fact]:
     source = fmt.NO_VALUE
     if view.source is not None:
         going = f"{view.source.rate:g}/s" if view.source.running else "stopped"
-        source = f"{view.source.kind} {going}"
+        source = f"{going} {view.source.kind}"
     tidemark = fmt.NO_VALUE if view.tidemark is None else f"{view.tidemark:,}"
     return [
         ("version", (fmt.safe(view.version or fmt.NO_VALUE), "plain")),
         ("epoch", (fmt.safe(view.epoch or fmt.NO_VALUE), "muted")),
         ("tidemark", (tidemark, "plain")),
-        ("source", (source, "plain")),
+        ("source", measured(view, source)),
     ]
 
 
-def column(facts: list[Fact], value: int = VALUE) -> list[Line]:
+def column(facts: list[Fact], value: int) -> list[Line]:
     """Facts under one another, each exactly as wide."""
     return [
-        ((fmt.left(label, LABEL), "muted"), (fmt.left(text, value - 1) + " ", tone))
+        ((fmt.left(label, LABEL), "muted"), (fmt.left(text, value), tone))
         for label, (text, tone) in facts
     ]
 
 
-def numbers(facts: list[Fact]) -> list[Line]:
-    """The same with the values at the right, for counts."""
-    return [
-        ((fmt.left(label, LABEL), "muted"), (fmt.right(text, NUMBER) + "  ", tone))
-        for label, (text, tone) in facts
-    ]
+def numbers(facts: list[Fact], value: int) -> list[Line]:
+    """The same for counts: they end at the same place."""
+    return column(
+        [(label, (fmt.right(text, NUMBER), tone)) for label, (text, tone) in facts], value
+    )
 
 
 def beside(*columns: list[Line]) -> list[Line]:
-    """Columns next to one another."""
-    return [tuple(piece for line in row for piece in line) for row in zip(*columns, strict=True)]
+    """Columns next to one another, with a gap between them."""
+    return [
+        tuple(piece for line in row for piece in (GAP, *line))[1:]
+        for row in zip(*columns, strict=True)
+    ]
 
 
 def trouble_line(view: NodeView, width: int) -> Line:
@@ -124,14 +128,9 @@ def trouble_line(view: NodeView, width: int) -> Line:
 def side_lines(view: NodeView, store: Store, width: int) -> list[Line]:
     """The side panel: the numbers, then the last runs."""
     lines = title_lines(view, store, width)
-    lines += [
-        (),
-        *beside(numbers(record_facts(view)), column(link_facts(view, store, brief=True), 10)),
-    ]
-    lines += [
-        (),
-        *beside(column(clock_facts(view), 14), column(member_facts(view), 9)),
-    ]
+    records, clock = numbers(record_facts(view), 15), column(clock_facts(view), 15)
+    link, member = column(link_facts(view, store, brief=True), 9), column(member_facts(view), 9)
+    lines += [(), *beside(records, link), (), *beside(clock, member)]
     lines += [trouble_line(view, width), (), (("last runs", "muted"),)]
     runs = [run for run in store.runs_of(view.name) if run.ended_already][:6]
     for run in runs:

@@ -1,6 +1,8 @@
 """The fleet on the screen: worst first, live, and steady under the operator's hands."""
 
 import asyncio
+import re
+from typing import Any
 
 import msgspec
 import pytest
@@ -73,7 +75,7 @@ async def test_a_wide_screen_has_a_column_for_each_side_and_the_node_beside(
 
     async with console(fake, LARGE) as (app, _):
         assert "MISSING⇣  MISSING⇡" in lines(app)[1]
-        await until(lambda: "last seen" in text(app))
+        await until(lambda: "seen " in text(app))
         await until(lambda: "gone1 lost its link" in text(app))
 
 
@@ -87,6 +89,37 @@ async def test_every_line_is_exactly_as_wide_as_the_screen(
     async with console(fake, size) as (app, _):
         assert {len(line) for line in lines(app)} == {size[0]}
         assert "nnn…" in text(app)
+
+
+@pytest.mark.parametrize("size", [SMALL, (120, 33), LARGE], ids=str)
+async def test_what_stands_beside_the_state_is_not_cut(
+    fake: FakeCentral, size: tuple[int, int]
+) -> None:
+    """A retry with its number and a run's mark are whole, and names can be told apart."""
+    fake.put(*(view(f"node-{number}") for number in range(1, 30)))
+    run = msgspec.structs.replace(fake._run("pull", "node-1"), received=430)
+    down: dict[str, Any] = {"failures": 12, "next_try": now_us() + 24_000_000}
+    fake.put(view("node-1", "down", run=run, **down), view("node-29", "down", **down))
+
+    async with console(fake, size) as (app, _):
+        assert re.search(r"node-1 +○ DOWN +⇣43% retry 0:2\d #1", row_of(app, "node-1"))
+        assert re.search(r"node-29 +○ DOWN +retry 0:2\d #12 ", row_of(app, "node-29"))
+        assert re.search(r"node-1 .* \? ", row_of(app, "node-1")), "the scroll bar covers nothing"
+        assert order(app, "node-10", "node-3") == ["node-3", "node-10"]
+
+
+@SIZES
+async def test_what_a_node_that_is_down_said_last_is_not_told_as_news(
+    fake: FakeCentral, size: tuple[int, int]
+) -> None:
+    """Its drift, rtt and clock are no values, in its details as in the table."""
+    fake.put(view("gone1", "down", failures=7, next_try=now_us() + MINUTE_US))
+
+    async with console(fake, size) as (app, pilot):
+        await pilot.press("enter")
+        await until(lambda: "esc back" in text(app))
+        for label in ("rtt", "drift", "clock", "freq", "apart"):
+            assert re.search(rf" {label} +-- ", text(app)), label
 
 
 async def test_a_change_is_on_the_screen_within_a_second(fake: FakeCentral) -> None:

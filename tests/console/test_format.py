@@ -22,6 +22,20 @@ def test_counts_have_separators_and_zero_is_not_no_value() -> None:
     assert fmt.fit(12_345_678, 10, "~") == "~12.3M"
 
 
+def test_names_sort_as_people_count() -> None:
+    """node-2 comes before node-10, whatever the letters around the number."""
+    names = ["node-10", "node-2", "n1b10", "n1b9", "node", "node-1"]
+
+    assert sorted(names, key=fmt.natural) == [
+        "n1b9",
+        "n1b10",
+        "node",
+        "node-1",
+        "node-2",
+        "node-10",
+    ]
+
+
 @pytest.mark.parametrize(
     ("ms", "shown"),
     [(3.14, "+3.1ms"), (-0.04, "+0.0ms"), (2410.0, "+2.41s"), (5.4e6, "+90.0m"), (None, "--")],

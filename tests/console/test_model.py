@@ -34,7 +34,9 @@ def words(**facts: Any) -> str:
         ({"data": "diverged", "conflicts": 12, **DOWN}, "DIVERGED 12 conflict · down"),
         ({"data": "diverged"}, "DIVERGED sets differ"),
         (DOWN, "DOWN retry 0:24 #7"),
-        (DOWN | {"clock": BAD, "run": run(state="waiting")}, "DOWN retry 0:24 #7 ⇣"),
+        (DOWN | {"clock": BAD, "run": run(state="waiting")}, "DOWN ⇣ retry 0:24 #7"),
+        (DOWN | {"run": run(received=43, expected=100)}, "DOWN ⇣43% retry 0:24 #7"),
+        (DOWN | {"next_try": NOW - 1}, "DOWN trying #7"),
         ({"clock": BAD, "live": "suspect", "failures": 1}, "CLOCK-BAD 1/3 missed"),
         ({"clock": BAD, "data": "behind"}, "CLOCK-BAD behind"),
         ({"live": "suspect", "failures": 2}, "SUSPECT 2/3 missed"),
@@ -50,6 +52,18 @@ def words(**facts: Any) -> str:
 )
 def test_the_worst_is_said(facts: dict[str, Any], said: str) -> None:
     assert words(**facts) == said
+
+
+def test_a_waiting_run_counts_down_with_its_node() -> None:
+    """The reader is told when it goes on, not that it waits."""
+    waiting = run(state="waiting", reason="waits until the node is up")
+
+    assert model.wait_text(waiting, view("n", **DOWN), NOW) == "waits for node: retry 0:24 #7"
+    assert model.wait_text(waiting, view("n", "suspect", failures=2), NOW) == (
+        "waits for node: 2/3 missed"
+    )
+    assert model.wait_text(run(state="waiting", reason="reset"), view("n"), NOW) == "waits: reset"
+    assert model.wait_text(run(state="queued", reason="its turn"), None, NOW) == "queued: its turn"
 
 
 def test_severity_goes_down_the_table() -> None:
