@@ -27,8 +27,8 @@ STATE, DRIFT = 11, 8
 NAME_MIN, NAME_MAX = 8, 24
 BESIDE_MIN = len("⇣43% retry 0:24 #12")
 BOTH_MISSING_FROM = 93
-#: How wide a count may be, from which width on; else NUMBER_MIN.
-NUMBERS, NUMBER_MIN = ((100, 12), (83, 10)), 9
+#: From which width on a count, and what is missing, may be how wide.
+NUMBERS = ((100, 12, 9), (83, 10, 9), (0, 9, 8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,7 @@ class Columns:
 def columns(width: int, longest_name: int) -> Columns:
     """Share out the width: numbers first, then what the state says; a long name gives way."""
     both = width >= BOTH_MISSING_FROM
-    number = next((number for least, number in NUMBERS if width >= least), NUMBER_MIN)
-    missing = 9
+    number, missing = next(sizes for least, *sizes in NUMBERS if max(width, 0) >= least)
     fixed = 1 + STATE + DRIFT + 2 * number + missing * (2 if both else 1) + (7 if both else 6)
     free = width - fixed - 1  # the last cell is the scroll bar's
     name = min(longest_name, NAME_MAX, max(NAME_MIN, free - BESIDE_MIN))

@@ -8,15 +8,15 @@ from textual.widgets import Button, Input
 from cluster.problem import Refusal
 from console.app import ConsoleApp
 from console.screens.dialog import Confirm, Dialog
-from tests.console.conftest import SIZES, console, lines, row_of, text, until
-from tests.console.fake_central import FakeCentral, view
+from tests.console.conftest import LARGE, SIZES, SMALL, console, lines, row_of, text, until
+from tests.console.fake_central import FakeCentral, now_us, view
 
 
 def put_three(fake: FakeCentral) -> None:
     fake.put(
         view("lis1", data="behind", at_node=601_324, to_pull=18_422, to_push=7),
         view("ams1"),
-        view("rig1", "down", failures=7),
+        view("rig1", "down", failures=7, next_try=now_us() + 60_000_000),
     )
 
 
@@ -140,7 +140,7 @@ async def test_a_run_is_cancelled_from_the_runs_screen(
 
     async with console(fake, size) as (app, pilot):
         await pilot.press("2")
-        await until(lambda: "waiting: node is down" in text(app))
+        await until(lambda: "waits for node: retry 0:" in text(app))
         for received in (100, 300, 430):
             fake.put_run(msgspec.structs.replace(run, received=received))
             await until(lambda n=received: f"{n}/1.0k" in text(app))  # type: ignore[misc]
@@ -153,6 +153,51 @@ async def test_a_run_is_cancelled_from_the_runs_screen(
         await until(lambda: ("cancel", "881") in fake.asked)
         await until(lambda: "received" in text(app))
         await until(lambda: "cancelled" in text(app))
+
+
+@pytest.mark.parametrize("size", [SMALL, (120, 33), LARGE], ids=str)
+async def test_the_fields_of_open_runs_stand_under_one_another(
+    fake: FakeCentral, size: tuple[int, int]
+) -> None:
+    """However far each run is, every bar, percent, rate and time left has its own columns."""
+    names = ("lis1", "prg1", "a-node-with-a-long-name")
+    fake.put(*(view(name) for name in names), view("rig1", "down", failures=7))
+    runs = [fake._run("pull", name) for name in names]
+    fake._run("pull", "rig1")
+
+    async with console(fake, size) as (app, pilot):
+        await pilot.press("2")
+        for part in (0, 2, 9):
+            for run, expected in zip(runs, (32_300, 510, 1_000_000), strict=True):
+                moved = msgspec.structs.replace(
+                    run, received=expected * part // 10, expected=expected
+                )
+                fake.put_run(moved)
+            await until(lambda n=part: text(app).count(f" {n}0% ") == 3 or not n)  # type: ignore[misc]
+        await until(lambda: text(app).count(" left") == 3)
+        rows = lines(app)[1:4]
+        waits = lines(app)[4]
+
+    for mark in ("━", "%", "/s", " left"):
+        assert len({row.rindex(mark) for row in rows}) == 1, mark
+    assert len({row.index("━") for row in rows}) == 1
+    assert {row.count("━") + row.count("─") for row in rows} == {waits.count("·")}
+    assert "waits for node: tried #7" in waits
+
+
+async def test_a_run_that_ended_reads_so_while_its_row_may_not_move(fake: FakeCentral) -> None:
+    """The order is held for the operator, but what stands there is true."""
+    put_three(fake)
+    run = fake._run("pull", "lis1")
+
+    async with console(fake, hold_order_s=600) as (app, pilot):
+        await pilot.press("2")
+        await until(lambda: "lis1 " in lines(app)[1])
+        await pilot.press("down")
+        ended = msgspec.structs.replace(run, state="succeeded", inserted=77, ended=run.asked)
+        fake.put_run(ended)
+        await until(lambda: " ended " in lines(app)[1])
+        assert "ok, 77 new" in lines(app)[1]
 
 
 async def test_a_refusal_is_shown_in_centrals_words(fake: FakeCentral) -> None:

@@ -102,7 +102,7 @@ async def test_what_stands_beside_the_state_is_not_cut(
     fake.put(view("node-1", "down", run=run, **down), view("node-29", "down", **down))
 
     async with console(fake, size) as (app, _):
-        assert re.search(r"node-1 +○ DOWN +⇣43% retry 0:2\d #1", row_of(app, "node-1"))
+        assert re.search(r"node-1 +○ DOWN +⇣43% retry 0:2\d #12 ", row_of(app, "node-1"))
         assert re.search(r"node-29 +○ DOWN +retry 0:2\d #12 ", row_of(app, "node-29"))
         assert re.search(r"node-1 .* \? ", row_of(app, "node-1")), "the scroll bar covers nothing"
         assert order(app, "node-10", "node-3") == ["node-3", "node-10"]
