@@ -142,11 +142,14 @@ class ConsoleApp(App[None]):
 
     def action_place(self, mode: str) -> None:
         """Fleet, Runs or Journal, without what lies over it."""
-        if mode != self.current_mode:
+        came = mode != self.current_mode
+        if came:
             self.switch_mode(mode)
         self._let_order_go()
         while len(self.screen_stack) > 1:
             self.pop_screen()
+        if came and self.view is not None:
+            self.view.begin()
 
     def action_go_back(self) -> None:
         if len(self.screen_stack) > 1:

@@ -90,6 +90,11 @@ class View(Screen[None]):
     def on_resize(self) -> None:
         self.call_after_refresh(self.show, Changes(everything=True))
 
+    def begin(self) -> None:
+        """Somebody has come here by a key, not by closing what lay over it."""
+        for rows in self.query(Rows):
+            rows.begin()
+
     def selected_node(self) -> str | None:
         """The node that p, u and r are meant for."""
         return None

@@ -1,7 +1,8 @@
 """A list of rows drawn line by line: only the visible ones that look different are repainted.
 
-Rows are known by their keys. The cursor is pinned to a key, not to a place, so it stays on its
-node when the order changes. Whoever inherits says how a row looks and what the header is.
+Rows are known by their keys. Until somebody moves the cursor it is on the first row, so that what
+comes first is in sight; from then on it is pinned to a key, not to a place, and stays on its node
+when the order changes. Whoever inherits says how a row looks and what the header is.
 """
 
 from collections.abc import Sequence
@@ -46,6 +47,7 @@ class Rows(ScrollView, Generic[KeyT], can_focus=True):
         super().__init__(id=id)
         self.keys: list[KeyT] = []
         self.cursor: KeyT | None = None
+        self._pinned = False
         self._painted: dict[int, Line] = {}
 
     def header(self, width: int) -> Line | None:
@@ -64,16 +66,24 @@ class Rows(ScrollView, Generic[KeyT], can_focus=True):
         return self.has_cursor
 
     def set_keys(self, keys: list[KeyT]) -> None:
-        """Other rows, or another order. The cursor stays on its key, else near its place."""
+        """Other rows, or another order. A pinned cursor stays on its key, else near its place."""
         if keys == self.keys:
             return
         place = self._place()
         self.keys = keys
         self.virtual_size = Size(0, len(keys) + self._head())
-        if self.cursor not in keys:
-            self._put_cursor(max(place or 0, 0), 1)
+        if not self._pinned:
+            self._put_cursor(0, 1)
+        elif self.cursor not in keys:
+            self._put_cursor(place or 0, 1)
         self._scroll_to_cursor()
         self.repaint()
+
+    def begin(self) -> None:
+        """Somebody has just come here: the cursor is on the first row again."""
+        self._pinned = False
+        self._put_cursor(0, 1)
+        self._scroll_to_cursor()
 
     def repaint(self) -> None:
         """Draw again those visible rows that have changed."""
@@ -90,7 +100,7 @@ class Rows(ScrollView, Generic[KeyT], can_focus=True):
         return self._strip(line, chosen, y < self._head())
 
     def action_move(self, step: int) -> None:
-        place = self._place()
+        place, self._pinned = self._place(), True
         if place is None:
             self._scroll(self.scroll_offset.y + step)
         elif self._put_cursor(place + step, step):
@@ -98,7 +108,7 @@ class Rows(ScrollView, Generic[KeyT], can_focus=True):
 
     def action_page(self, step: int) -> None:
         rows = max(1, self.size.height - self._head() - 1)
-        place = self._place()
+        place, self._pinned = self._place(), True
         if place is None:
             self._scroll(self.scroll_offset.y + step * rows)
             return
@@ -107,6 +117,7 @@ class Rows(ScrollView, Generic[KeyT], can_focus=True):
             self._scroll_to_cursor()
 
     def action_end(self, step: int) -> None:
+        self._pinned = True
         if self._place() is None:
             self._scroll(0 if step < 0 else len(self.keys))
         elif self._put_cursor(0 if step < 0 else len(self.keys) - 1, -step):
@@ -120,6 +131,7 @@ class Rows(ScrollView, Generic[KeyT], can_focus=True):
         row = event.y - self._head() + self.scroll_offset.y
         if event.y < self._head() or not 0 <= row < len(self.keys):
             return
+        self._pinned = True
         if self._place() == row:
             self.action_choose()
         elif self.selectable(self.keys[row]):
@@ -158,7 +170,9 @@ class Rows(ScrollView, Generic[KeyT], can_focus=True):
         if place is None or rows <= 0:
             return
         top = self.scroll_offset.y
-        if place < top:
+        if not any(map(self.selectable, self.keys[:place])):
+            self._scroll(0)  # what stands above the first row is a header
+        elif place < top:
             self._scroll(place)
         elif place >= top + rows:
             self._scroll(place - rows + 1)

@@ -142,6 +142,75 @@ async def test_a_run_is_shown_with_its_percentage(fake: FakeCentral) -> None:
         await until(lambda: "⇣ PULL      43%" in row_of(app, "late1"))
 
 
+def put_fifty(fake: FakeCentral) -> None:
+    fake.put(*(view(f"node-{number}") for number in range(1, 51)))
+
+
+async def test_the_worst_stays_in_sight_until_somebody_moves_the_cursor(fake: FakeCentral) -> None:
+    """Whoever only looks sees what is worst; nothing pulls the table down."""
+    put_fifty(fake)
+
+    async with console(fake) as (app, pilot):
+        table = app.screen.query_one(FleetTable)
+        fake.put(*(view(f"node-{number}", "down", failures=3) for number in range(20, 50)))
+        await until(lambda: "▌ node-20" in lines(app)[2])
+        assert table.scroll_offset.y == 0
+
+        await pilot.press("j")
+        fake.put(view("node-50", data="diverged"), view("node-20"))
+        await until(lambda: order(app, "node-50", "node-21") == ["node-50", "node-21"])
+        assert table.cursor == "node-21"
+
+        await pilot.press("2")
+        await pilot.press("1")
+        await until(lambda: "▌ node-50" in lines(app)[2])
+
+
+async def test_the_cursor_stays_while_a_dialog_or_details_lie_over_the_table(
+    fake: FakeCentral,
+) -> None:
+    """Closing something is not coming anew."""
+    put_fifty(fake)
+
+    async with console(fake) as (app, pilot):
+        await pilot.press("j", "j", "enter")
+        await until(lambda: "esc back" in text(app))
+        await pilot.press("escape", "p")
+        await until(lambda: "pull from node-3 into central?" in text(app))
+        await pilot.press("escape")
+        await until(lambda: "▌ node-3 " in text(app))
+
+
+async def test_runs_begin_at_the_top_with_those_under_way(fake: FakeCentral) -> None:
+    """x and Enter act on what is under way, not on a run that ended long ago."""
+    put_fifty(fake)
+    for number in range(1, 51):
+        run = fake._run("pull", f"node-{number}")
+        fake.put_run(msgspec.structs.replace(run, state="succeeded", ended=run.asked))
+
+    async with console(fake) as (app, pilot):
+        await pilot.press("2")
+        await until(lambda: lines(app)[1].startswith(" ENDED"))
+        fake._run("pull", "node-7")
+        await until(lambda: "▌⇣   931 node-7 " in lines(app)[1])
+        await pilot.press("G", "1", "2")
+        await until(lambda: "▌⇣   931 node-7 " in lines(app)[1])
+
+
+async def test_g_shows_the_header_above_the_first_row(fake: FakeCentral) -> None:
+    """Where all runs have ended the first row that can be chosen is the second."""
+    put_fifty(fake)
+    for number in range(1, 51):
+        run = fake._run("pull", f"node-{number}")
+        fake.put_run(msgspec.structs.replace(run, state="succeeded", ended=run.asked))
+
+    async with console(fake) as (app, pilot):
+        await pilot.press("2", "G")
+        await until(lambda: not lines(app)[1].startswith(" ENDED"))
+        await pilot.press("g")
+        await until(lambda: lines(app)[1].startswith(" ENDED") and lines(app)[2].startswith("▌"))
+
+
 async def test_the_cursor_stays_on_its_node_when_the_order_changes(fake: FakeCentral) -> None:
     put_fleet(fake)
 
