@@ -11,11 +11,13 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from hashlib import blake2b
 from typing import Any, ClassVar, Literal
 
 from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.notifications import Notification, Notify
 from textual.screen import Screen
 from textual.worker import Worker, WorkerCancelled, WorkerFailed, WorkerState
 
@@ -38,6 +40,7 @@ Severity = Literal["information", "warning", "error"]
 FLUSH_S = 0.25
 HOLD_ORDER_S = 2.0
 DEAF_S = 0.3
+ASKING_S = 30.0  # longer than any answer is waited for
 RETRY_FIRST_S, RETRY_MAX_S = 1.0, 30.0
 WIDTHS = [(0, "-narrow"), (130, "-wide")]
 HEIGHTS = [(0, "-low"), (34, "-tall")]
@@ -89,7 +92,7 @@ class ConsoleApp(App[None]):
         self._listening: Worker[None] | None = None
         self._key_at = time.monotonic() - hold_order_s
         self._second = -1
-        self._told_refused = False
+        self._told_refusals = 0
         if "TEXTUAL_ANIMATIONS" not in os.environ:
             self.animation_level = "none"
 
@@ -171,22 +174,23 @@ class ConsoleApp(App[None]):
     def say(
         self, text: str, *, title: str = "", severity: Severity = "information", timeout: float = 3
     ) -> None:
-        """A toast; whatever stands in it, it is only text."""
-        self.notify(
-            fmt.safe(text),
-            title=fmt.safe(title),
-            severity=severity,
-            timeout=timeout,
-            markup=False,
-        )
+        """A toast; whatever stands in it, it is only text. None is shown twice at a time."""
+        title, text = fmt.safe(title), fmt.safe(text)
+        same = blake2b(f"{title}\n{text}".encode(), digest_size=8).hexdigest()
+        self.post_message(Notify(Notification(text, title, severity, timeout, identity=same)))
 
-    async def ask(self, ask: Callable[[], Awaitable[str]]) -> None:
-        """Ask central and show its answer, or why there is none."""
+    async def ask(self, asking: str, ask: Callable[[], Awaitable[str]]) -> None:
+        """Ask central, say so, and show its answer in that place, or why there is none."""
+        self.say(asking, timeout=ASKING_S)
         try:
-            self.say(await ask())
+            said = await ask()
         except PeerFailed as failure:
+            self.clear_notifications()
             title, text = explain(failure)
             self.say(text, title=title, severity="error", timeout=10)
+        else:
+            self.clear_notifications()
+            self.say(said)
 
     def can_ask(self) -> bool:
         """Whether central listens; says so when it does not."""
@@ -238,8 +242,9 @@ class ConsoleApp(App[None]):
             self.view.show(changes)
 
     def _tell_refused(self) -> None:
-        refused = self.feed.link == "refused"
-        if refused and not self._told_refused:
+        """Each refusal is told: after the first one, somebody has asked for the try."""
+        told, self._told_refusals = self._told_refusals, self.feed.refusals
+        if self.feed.refusals > told:
             lines = not_let_in_lines(self.feed.address, self.feed.reason, self.token_from)
-            self.push_screen(NotLetIn("Not let in", lines), self._retry_if)
-        self._told_refused = refused
+            title = "Not let in" + (f", try {self.feed.refusals}" if told else "")
+            self.open_dialog(NotLetIn(title, lines), self._retry_if)

@@ -5,10 +5,12 @@ PeerFailed comes out as it is; `explain` turns it into a title and a text to be 
 
 from cluster.peer import Peer, PeerFailed
 from cluster.protocol import central
-from cluster.protocol.views import Run, RunKind
+from cluster.protocol.views import NodeView, Run, RunKind
 
 ASK_S = 10.0
 POLL_S = 20.0
+#: Failures after which it is certain that central was never asked.
+NOT_REACHED = ("refused", "unreachable", "dns", "tls")
 
 
 class Commands:
@@ -17,16 +19,16 @@ class Commands:
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
 
-    async def start(self, kind: RunKind, name: str) -> str:
+    async def start(self, kind: RunKind, view: NodeView) -> str:
         """Pull from or push to one node."""
         if kind == "pull":
-            pull = central.PullAsk(name)
+            pull = central.PullAsk(view.name)
             run = await self._peer.call(central.PULL, pull, timeout_s=ASK_S)
         else:
-            push = central.PushAsk(name)
+            push = central.PushAsk(view.name)
             run = await self._peer.call(central.PUSH, push, timeout_s=ASK_S)
-        waits = f", waits: {run.reason}" if run.reason else ""
-        return f"run {run.id}: {run.kind} {run.node} {run.state}{waits}"
+        state = run.state if view.live == "up" else "waits until the node is up"
+        return f"run {run.id}: {run.kind} {run.node} {state}"
 
     async def start_all(self, kind: RunKind) -> str:
         """Pull from or push to every node."""
@@ -57,4 +59,6 @@ def explain(failure: PeerFailed) -> tuple[str, str]:
     """A title and a text: central's own words where it said any."""
     if failure.problem is not None and failure.problem.title:
         return failure.problem.title, failure.problem.detail or failure.problem.code
-    return "Central did not do it", f"{failure.reason}: {failure.detail}"
+    if failure.definite or failure.reason in NOT_REACHED:
+        return "Central did not do it", f"{failure.reason}: {failure.detail}"
+    return "No answer from central", "it may have been done: see Runs (2)"

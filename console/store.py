@@ -9,7 +9,15 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from cluster.protocol.views import CentralStatus, Delta, JournalLine, NodeView, Run, Snapshot
+from cluster.protocol.views import (
+    CentralStatus,
+    Delta,
+    JournalLine,
+    NodeView,
+    Run,
+    RunKind,
+    Snapshot,
+)
 from console.format import SECOND_US
 
 JOURNAL_LINES = 2_000
@@ -44,7 +52,7 @@ class Store:
         self._heard_at = 0.0
         self._changes = Changes()
         self._progress: dict[int, deque[tuple[int, int]]] = {}
-        self._node_rate: dict[str, float] = {}
+        self._node_rate: dict[tuple[str, RunKind], float] = {}
 
     def now_us(self) -> int:
         """Central's time now; while central is away, the time of what is shown."""
@@ -123,9 +131,9 @@ class Store:
             return None
         return (seen[-1][1] - seen[0][1]) * SECOND_US / (seen[-1][0] - seen[0][0])
 
-    def last_rate(self, name: str) -> float | None:
-        """The rate of this node's latest run that moved records."""
-        return self._node_rate.get(name)
+    def last_rate(self, name: str, kind: RunKind) -> float | None:
+        """The rate of this node's latest run of that kind that moved records."""
+        return self._node_rate.get((name, kind))
 
     def _hear(self, now_us: int) -> None:
         self.heard_us = now_us
@@ -154,12 +162,12 @@ class Store:
         while len(seen) > 2 and seen[-1][0] - seen[0][0] > RATE_WINDOW_US:
             seen.popleft()
         if (per_s := self.rate_of(run)) is not None and per_s > 0:
-            self._node_rate[run.node] = per_s
+            self._node_rate[run.node, run.kind] = per_s
 
     def _keep_rate(self, run: Run) -> None:
         if run.started is None or run.ended is None or run.ended <= run.started or not run.received:
             return
-        self._node_rate[run.node] = run.received * SECOND_US / (run.ended - run.started)
+        self._node_rate[run.node, run.kind] = run.received * SECOND_US / (run.ended - run.started)
 
     def _take_journal(self, lines: Iterable[JournalLine]) -> None:
         last = self.last_seq

@@ -126,7 +126,8 @@ class View(Screen[None]):
         if run is None or run.ended_already:
             app.say("There is no open run here to cancel.", severity="warning")
         elif app.can_ask():
-            self._confirm(ask_cancel(run), lambda: app.commands.cancel(run.id))
+            asking = f"Asking central to cancel run {run.id}…"
+            self._confirm(ask_cancel(run), asking, lambda: app.commands.cancel(run.id))
 
     def action_again(self) -> None:
         """Poll the node now; while central is away, try it now."""
@@ -134,21 +135,23 @@ class View(Screen[None]):
         if not app.feed.up:
             app.reconnect()
         elif (name := self._chosen_node()) is not None:
-            app.say(f"Polling {name}…", timeout=2)
-            app.work(app.ask(lambda: app.commands.poll(name)))
+            app.work(app.ask(f"Polling {name}…", lambda: app.commands.poll(name)))
 
     def _start_one(self, kind: RunKind) -> None:
         app, name = self.console_app, self._chosen_node()
         if name is not None and app.can_ask():
-            question = ask_one(kind, self.store.nodes[name], self.store.last_rate(name))
-            self._confirm(question, lambda: app.commands.start(kind, name))
+            view = self.store.nodes[name]
+            question = ask_one(kind, view, self.store.last_rate(name, kind))
+            asking = f"Asking central to {kind} {name}…"
+            self._confirm(question, asking, lambda: app.commands.start(kind, view))
 
     def _start_all(self, kind: RunKind) -> None:
         app, views = self.console_app, list(self.store.nodes.values())
         if not views:
             app.say("There are no nodes yet.", severity="warning")
         elif app.can_ask():
-            self._confirm(ask_all(kind, views), lambda: app.commands.start_all(kind))
+            asking = f"Asking central to {kind} all…"
+            self._confirm(ask_all(kind, views), asking, lambda: app.commands.start_all(kind))
 
     def _chosen_node(self) -> str | None:
         """The selected node, if central still has it."""
@@ -158,11 +161,11 @@ class View(Screen[None]):
         self.console_app.say("Select a node first.", severity="warning")
         return None
 
-    def _confirm(self, question: Question, ask: Callable[[], Awaitable[str]]) -> None:
+    def _confirm(self, question: Question, asking: str, ask: Callable[[], Awaitable[str]]) -> None:
         app = self.console_app
 
         def answered(yes: bool | None) -> None:
             if yes:
-                app.work(app.ask(ask))
+                app.work(app.ask(asking, ask))
 
-        app.push_screen(Confirm(question), answered)
+        app.open_dialog(Confirm(question), answered)

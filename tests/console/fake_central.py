@@ -64,7 +64,10 @@ def view(
 
 
 class FakeCentral:
-    """Start, stop, and change what it says; `asked` is what consoles asked of it."""
+    """Start, stop, and change what it says; `asked` is what consoles asked of it.
+
+    While `answers` is cleared it keeps who asks waiting.
+    """
 
     def __init__(self, token: str = TOKEN) -> None:
         self.token = token
@@ -76,6 +79,8 @@ class FakeCentral:
         self.streams = 0
         self.tries = 0
         self.refuse: Refusal | None = None
+        self.answers = asyncio.Event()
+        self.answers.set()
         self._ids = itertools.count(881)
         self._queues: set[asyncio.Queue[bytes]] = set()
         self._runner: web.AppRunner | None = None
@@ -178,6 +183,7 @@ class FakeCentral:
         )
 
     async def _stream(self, request: web.Request, ask: central.StreamAsk) -> web.StreamResponse:
+        await self.answers.wait()
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         queue: asyncio.Queue[bytes] = asyncio.Queue()
@@ -195,37 +201,38 @@ class FakeCentral:
             self.streams -= 1
 
     async def _pull(self, _: web.Request, ask: central.PullAsk) -> Run:
-        self._note("pull", ask.name)
+        await self._note("pull", ask.name)
         return self._run("pull", ask.name)
 
     async def _push(self, _: web.Request, ask: central.PushAsk) -> Run:
-        self._note("push", ask.name)
+        await self._note("push", ask.name)
         return self._run("push", ask.name)
 
     async def _pull_all(self, _: web.Request, ask: central.PullAllAsk) -> central.RunList:
-        self._note("pull_all", ask.mode)
+        await self._note("pull_all", ask.mode)
         return central.RunList([self._run("pull", name) for name in self.nodes])
 
     async def _push_all(self, _: web.Request, ask: central.PushAllAsk) -> central.RunList:
-        self._note("push_all", ask.mode)
+        await self._note("push_all", ask.mode)
         return central.RunList([self._run("push", name) for name in self.nodes])
 
     async def _poll(self, _: web.Request, ask: central.Named) -> NodeView:
-        self._note("poll", ask.name)
+        await self._note("poll", ask.name)
         return self.nodes[ask.name]
 
     async def _cancel(self, _: web.Request, ask: central.RunId) -> Run:
-        self._note("cancel", str(ask.id))
+        await self._note("cancel", str(ask.id))
         run = msgspec.structs.replace(self.runs[ask.id], state="cancelled", ended=now_us())
         self.put_run(run)
         return run
 
     async def _runs(self, _: web.Request, ask: central.RunsAsk) -> central.RunList:
-        self._note("runs", ask.node or "")
+        await self._note("runs", ask.node or "")
         return central.RunList([run for run in self.runs.values() if run.node == ask.node])
 
-    def _note(self, what: str, whom: str) -> None:
+    async def _note(self, what: str, whom: str) -> None:
         self.asked.append((what, whom))
+        await self.answers.wait()
         if self.refuse is not None:
             raise self.refuse
 

@@ -5,8 +5,10 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Button, Input
 
+from cluster.peer import PeerFailed
 from cluster.problem import Refusal
 from console.app import ConsoleApp
+from console.commands import explain
 from console.screens.dialog import Confirm, Dialog
 from tests.console.conftest import LARGE, SIZES, SMALL, console, lines, row_of, text, until
 from tests.console.fake_central import FakeCentral, now_us, view
@@ -210,6 +212,66 @@ async def test_a_refusal_is_shown_in_centrals_words(fake: FakeCentral) -> None:
         await pilot.press("y")
         await until(lambda: "too much work is waiting" in text(app))
         assert "[@click=app.quit]" in text(app)
+
+
+@pytest.mark.parametrize(
+    ("failure", "title", "text"),
+    [
+        (
+            PeerFailed("timeout", "10 s"),
+            "No answer from central",
+            "it may have been done: see Runs (2)",
+        ),
+        (
+            PeerFailed("reset", "cut"),
+            "No answer from central",
+            "it may have been done: see Runs (2)",
+        ),
+        (PeerFailed("refused", "nobody"), "Central did not do it", "refused: nobody"),
+        (PeerFailed("auth", "no"), "Central did not do it", "auth: no"),
+    ],
+)
+def test_what_may_have_been_done_is_not_called_undone(
+    failure: PeerFailed, title: str, text: str
+) -> None:
+    """Only who was surely not asked, or said no, did not do it."""
+    assert explain(failure) == (title, text)
+
+
+async def test_it_is_said_at_once_that_central_is_asked(fake: FakeCentral) -> None:
+    """Until the answer takes its place; a node that is down is waited for."""
+    put_three(fake)
+
+    async with console(fake) as (app, pilot):
+        fake.answers.clear()
+        await choose(app, pilot, "rig1")
+        await pilot.press("p")
+        await until(lambda: isinstance(app.screen, Confirm))
+        await pilot.press("y")
+        await until(lambda: "asking central to pull rig1…" in text(app))
+        fake.answers.set()
+        await until(lambda: "run 881: pull rig1 waits until the node is up" in text(app))
+        assert "asking" not in text(app)
+
+
+async def test_no_toast_lies_over_a_dialog_or_a_row(fake: FakeCentral) -> None:
+    """What was said goes when a dialog comes; an answer that comes later stands above it."""
+    fake.put(*(view(f"node-{number}") for number in range(1, 19)))
+
+    async with console(fake) as (app, pilot):
+        await pilot.press("x", "x", "x")
+        await until(lambda: "there is no open run here" in text(app))
+        await pilot.pause()
+        assert text(app).count("there is no open run here") == 1
+        assert all(row_of(app, f"node-{number} ") for number in range(1, 19))
+
+        fake.answers.clear()
+        await pilot.press("r", "P")
+        await until(lambda: "type pull 18 to go on" in text(app))
+        assert "no open run" not in text(app)
+        assert "polling" not in text(app)
+        fake.answers.set()
+        await until(lambda: "node-1 is up: in sync" in lines(app)[0])
 
 
 async def test_r_polls_the_node(fake: FakeCentral) -> None:

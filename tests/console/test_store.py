@@ -87,10 +87,11 @@ def test_a_rate_comes_from_successive_deltas() -> None:
     rate = store.rate_of(run)
     assert rate is not None
     assert 280 <= rate <= 310, "the last 8 seconds, not the whole run"
-    assert store.last_rate("a") == rate
+    assert store.last_rate("a", "pull") == rate
     store.apply_delta(delta(runs=[pull(5, 4_000, state="succeeded", started=0, ended=2 * SECOND)]))
     assert store.rate_of(store.runs[5]) is None
-    assert store.last_rate("a") == 2_000
+    assert store.last_rate("a", "pull") == 2_000
+    assert store.last_rate("a", "push") is None, "the other way may be slower"
 
 
 def test_the_journal_keeps_its_last_lines_and_no_line_twice() -> None:
