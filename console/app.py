@@ -163,7 +163,14 @@ class ConsoleApp(App[None]):
         self.exit()
 
     def action_help(self) -> None:
-        self.push_screen(Note("Help", help_lines(), wide=True))
+        self.open_dialog(Note("Help", help_lines(), wide=True))
+
+    def open_dialog(
+        self, dialog: Dialog, answered: Callable[[bool | None], None] | None = None
+    ) -> None:
+        """Put a dialog over the screen, and no toast over the dialog."""
+        self.clear_notifications()
+        self.push_screen(dialog, answered)
 
     def open_node(self, name: str) -> None:
         """The details of a node; its earlier runs are asked for."""

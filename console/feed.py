@@ -52,6 +52,7 @@ class Feed:
         self._retry_at = 0.0
         self._wake = asyncio.Event()
         self.reason = ""
+        self.refusals = 0
 
     @property
     def link(self) -> LinkState:
@@ -87,8 +88,11 @@ class Feed:
                 reason = failure.detail if refused else f"{failure.reason}: {failure.detail}"
             except msgspec.MsgspecError as error:
                 refused, reason = False, f"not understood: {error}"
+            self.refusals += refused
             self._lose("refused" if refused else "lost", reason)
             await self._wait(None if refused else self._backoff.next_s())
+            if refused:
+                self._state = "connecting"  # the try that somebody asked for is seen
 
     def failed(self, reason: str) -> None:
         """A bug ended `run`: say so, and wait to be started again."""
@@ -112,7 +116,7 @@ class Feed:
         raise PeerFailed("reset", "central ended the stream")
 
     def _find(self) -> None:
-        self._state, self.reason = "live", ""
+        self._state, self.reason, self.refusals = "live", "", 0
         self._backoff.reset()
         self._store.mark_stale(False)
 

@@ -91,7 +91,7 @@ class Banner(Lines):
     """Says that what is shown is old, since when, and what happens next."""
 
     def show(self, store: Store, feed: Feed, token_from: str) -> None:
-        self.display = feed.link in ("lost", "refused")
+        self.display = store.stale
         if self.display:
             width = self.app.size.width - 2
             text = fmt.cut(banner_text(store, feed, token_from), width)
@@ -103,6 +103,8 @@ class Banner(Lines):
 
 def banner_text(store: Store, feed: Feed, token_from: str) -> str:
     """One line: the beginning is what matters when it must be cut."""
+    if feed.link == "connecting":
+        return f"Trying {fmt.safe(feed.address)} again"
     if feed.link == "refused":
         return f"NOT LET IN · token from {token_from} · r tries again · {fmt.safe(feed.reason)}"
     shown = "nothing yet"

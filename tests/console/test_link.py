@@ -89,6 +89,33 @@ async def test_a_refused_token_is_told_and_not_tried_again(fake: FakeCentral) ->
         await until(lambda: "no nodes yet" in text(app))
 
 
+async def test_each_try_that_was_refused_is_told(fake: FakeCentral) -> None:
+    """Whoever asks to be let in again gets an answer again."""
+    async with console(fake, token="wrong-token-wrong-token") as (app, pilot):
+        await until(lambda: "─ not let in ─" in text(app))
+        await pilot.press("escape")
+        await until(lambda: not isinstance(app.screen, NotLetIn))
+        await pilot.press("r")
+        await until(lambda: "not let in, try 2" in text(app))
+        await pilot.press("r")
+        await until(lambda: "not let in, try 3" in text(app))
+
+
+async def test_a_try_after_a_refusal_is_seen(fake: FakeCentral) -> None:
+    """Central may take its time to answer; until then the console says what it does."""
+    async with console(fake, token="wrong-token-wrong-token") as (app, pilot):
+        await until(lambda: isinstance(app.screen, NotLetIn))
+        fake.token = "wrong-token-wrong-token"
+        await fake.stop()
+        await fake.start()
+        fake.answers.clear()
+        await pilot.press("r")
+        await until(lambda: f"trying {app.feed.address} again" in text(app))
+        assert "connecting" in text(app)
+        fake.answers.set()
+        await until(lambda: "no nodes yet" in text(app) and "trying" not in text(app))
+
+
 async def test_another_database_behind_the_same_address(fake: FakeCentral) -> None:
     for number in range(30):
         fake.say(f"old {number}")
