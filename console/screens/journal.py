@@ -25,7 +25,9 @@ class JournalScreen(View):
         yield JournalPane(self.store, id="journal")
 
     def on_mount(self) -> None:
-        self.query_one(JournalPane).focus()
+        pane = self.query_one(JournalPane)
+        pane.reload()
+        pane.focus()
 
     def action_page_pane(self, step: int) -> None:
         """What a click on the key bar does: a page up, or to the end."""

@@ -27,7 +27,9 @@ class RunsScreen(View):
         yield RunTable(self.store, id="runs")
 
     def on_mount(self) -> None:
-        self.query_one(RunTable).focus()
+        table = self.query_one(RunTable)
+        table.reorder()
+        table.focus()
 
     def draw(self, changes: Changes) -> None:
         table = self.query_one(RunTable)

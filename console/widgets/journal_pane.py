@@ -12,6 +12,8 @@ from console.widgets.rows import Rows
 
 LEVEL_TONE: dict[str, Tone] = {"info": "muted", "warning": "warning", "error": "error"}
 LEVEL_GLYPH = {"info": "·", "warning": "▲", "error": "✗"}
+NAME_MAX = 24
+LEVEL_FROM = 100  # the word; in a narrower pane the glyph says it
 
 
 class JournalPane(Rows[int]):
@@ -25,10 +27,12 @@ class JournalPane(Rows[int]):
         self._lines: dict[int, JournalLine] = {}
         self.follows = True
         self._measures = (0, 0)
+        self._name_width = 0
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Scrolling up holds the pane where it is; back at the bottom it follows again."""
         super().watch_scroll_y(old_value, new_value)
+        self._measure_names()
         measures, self._measures = self._measures, (len(self.keys), self.size.height)
         if new_value >= self.max_scroll_y:
             self.follows = True
@@ -41,6 +45,7 @@ class JournalPane(Rows[int]):
         first = next(iter(self._lines), None)
         self._lines = {line.seq: line for line in self._store.journal}
         self.set_keys(list(self._lines))
+        self._measure_names()
         if self.follows:
             self.call_after_refresh(self._scroll, len(self.keys))
         elif first is not None and self.keys:
@@ -49,6 +54,7 @@ class JournalPane(Rows[int]):
 
     def on_resize(self) -> None:
         super().on_resize()
+        self._measure_names()
         if self.follows:
             self.call_after_refresh(self._scroll, len(self.keys))
 
@@ -61,8 +67,10 @@ class JournalPane(Rows[int]):
         line = self._lines[key]
         tone = LEVEL_TONE.get(line.level, "plain")
         head = f" {fmt.clock_time(line.ts)} "
-        level = f"{LEVEL_GLYPH.get(line.level, ' ')} {fmt.left(fmt.safe(line.level), 7)} "
-        node = fmt.left(fmt.safe(line.node or ""), 10) + " "
+        level = LEVEL_GLYPH.get(line.level, " ") + " "
+        if width >= LEVEL_FROM:
+            level += fmt.left(fmt.safe(line.level), 8)
+        node = fmt.left(fmt.safe(line.node or ""), self._name_width) + " "
         room = width - cell_len(head + level + node) - 1
         return (
             (head, "muted"),
@@ -70,6 +78,16 @@ class JournalPane(Rows[int]):
             (node, "plain"),
             (fmt.cut(fmt.safe(line.text), room), "plain" if tone == "muted" else tone),
         )
+
+    def top(self) -> int:
+        """Whoever follows sees the bottom from the first paint on, before anything has scrolled."""
+        return max(0, len(self.keys) - self.size.height) if self.follows else super().top()
+
+    def _measure_names(self) -> None:
+        """The column of nodes is as wide as the longest name in sight needs."""
+        seen = [self._lines[key].node or "" for key in self.keys[self.top() :][: self.size.height]]
+        longest = max((cell_len(fmt.safe(name)) for name in seen), default=0)
+        self._name_width = min(longest, NAME_MAX)
 
     def empty(self) -> Sequence[Line]:
         return (), (("   Nothing in the journal yet.", "muted"),)

@@ -65,6 +65,10 @@ class Rows(ScrollView, Generic[KeyT], can_focus=True):
     def selectable(self, key: KeyT) -> bool:
         return self.has_cursor
 
+    def top(self) -> int:
+        """The place of the first row in sight."""
+        return self.scroll_offset.y
+
     def set_keys(self, keys: list[KeyT]) -> None:
         """Other rows, or another order. A pinned cursor stays on its key, else near its place."""
         if keys == self.keys:
@@ -95,7 +99,7 @@ class Rows(ScrollView, Generic[KeyT], can_focus=True):
     def render_line(self, y: int) -> Strip:
         line = self._line(y)
         self._painted[y] = line
-        row = y - self._head() + self.scroll_offset.y
+        row = y - self._head() + self.top()
         chosen = y >= self._head() and row == self._place()
         return self._strip(line, chosen, y < self._head())
 
@@ -128,7 +132,7 @@ class Rows(ScrollView, Generic[KeyT], can_focus=True):
             self.post_message(RowChosen(self.cursor))
 
     def on_click(self, event: events.Click) -> None:
-        row = event.y - self._head() + self.scroll_offset.y
+        row = event.y - self._head() + self.top()
         if event.y < self._head() or not 0 <= row < len(self.keys):
             return
         self._pinned = True
@@ -185,7 +189,7 @@ class Rows(ScrollView, Generic[KeyT], can_focus=True):
         head, width = self._head(), self.size.width
         if y < head:
             return self.header(width) or ()
-        row = y - head + self.scroll_offset.y
+        row = y - head + self.top()
         if row < len(self.keys):
             return self.draw(self.keys[row], width - 1 if self.has_cursor else width)
         lines = self.empty() if not self.keys else ()

@@ -1,5 +1,6 @@
 """Central away, back, of another mind or hostile: the console says so and stays."""
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ from rich.cells import cell_len
 from console.app import ConsoleApp
 from console.screens.dialog import NotLetIn
 from console.widgets.journal_pane import JournalPane
-from tests.console.conftest import SIZES, SMALL, Steady, console, lines, row_of, text, until
+from tests.console.conftest import LARGE, SIZES, SMALL, Steady, console, lines, row_of, text, until
 from tests.console.fake_central import TOKEN, FakeCentral, view
 
 HOSTILE = (
@@ -212,6 +213,34 @@ async def test_a_hostile_name_never_reaches_the_screen(fake: FakeCentral) -> Non
         await until(lambda: "central unreachable" in text(app))
         del fake.nodes["[@click=app.quit]x[/]"]
         await until(lambda: "unreachable" not in text(app))
+
+
+async def test_the_journal_gives_its_room_to_the_text(fake: FakeCentral) -> None:
+    """At 80 columns the glyph is the level, and a name is whole if it has at most 24 letters."""
+    fake.say("missed a poll", level="warning", node="node-10")
+    fake.say("is up", node="weather-station-north-01")
+
+    async with console(fake) as (app, pilot):
+        await pilot.press("3")
+        await until(lambda: "▲ node-10                  missed a poll" in text(app))
+        assert "· weather-station-north-01 is up" in text(app)
+        await pilot.resize_terminal(*LARGE)
+        await until(lambda: "▲ warning node-10                  missed a poll" in text(app))
+
+
+async def test_the_first_thing_seen_of_the_journal_is_its_end(fake: FakeCentral) -> None:
+    """Nothing scrolls by on the way to the newest line."""
+    for number in range(100):
+        fake.say(f"line {number} of the tale")
+
+    async with console(fake) as (app, _):
+        seen: list[str] = []
+        app.action_place("journal")
+        while "line 99 of" not in text(app):
+            await asyncio.sleep(0)
+            seen.append(text(app))
+
+    assert not any("line 0 of" in screen or "nothing in" in screen for screen in seen)
 
 
 async def test_the_journal_follows_until_somebody_scrolls_up(fake: FakeCentral) -> None:
