@@ -80,8 +80,7 @@ class View(Screen[None]):
         self.query_one(TopBar).show(self.store, app.feed)
         self.query_one(Banner).show(self.store, app.feed, app.token_from)
         if changes.everything:
-            for rows in self.query(Rows):
-                rows.set_class(self.store.stale, "-stale")
+            self.set_class(self.store.stale, "-stale")
         self.draw(changes)
 
     def on_screen_resume(self) -> None:

@@ -200,8 +200,7 @@ class Rows(ScrollView, Generic[KeyT], can_focus=True):
         over = Style()
         if chosen:
             over = Style(bgcolor=self.get_component_rich_style("rows--cursor").bgcolor)
-        if self.has_class("-stale"):
-            over += Style(dim=True)
+        over += Style(dim=self.text_style.dim)
         if header:
             base = self.get_component_rich_style("rows--header")
         segments = [

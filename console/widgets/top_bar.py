@@ -38,6 +38,8 @@ def status_line(fleet: Overview, store: Store, feed: Feed, room: int) -> Line:
     """As much of the overview as there is room for; the link is always there."""
     link = link_pieces(store, feed, room)
     counts, missing = count_pieces(fleet), missing_pieces(fleet)
+    if store.stale:
+        counts, missing = _muted(counts), _muted(missing)
     gap: Piece = ("  ", "plain")
     for pieces in (
         [*counts, *missing, gap, *link],
@@ -48,6 +50,10 @@ def status_line(fleet: Overview, store: Store, feed: Feed, room: int) -> Line:
         if sum(cell_len(text) for text, _ in pieces) <= room:
             return tuple(pieces)
     return ()
+
+
+def _muted(pieces: list[Piece]) -> list[Piece]:
+    return [(text, "muted") for text, _ in pieces]
 
 
 def count_pieces(fleet: Overview) -> list[Piece]:

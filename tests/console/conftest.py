@@ -74,6 +74,15 @@ def lines(app: ConsoleApp) -> list[str]:
     return ["".join(segment.text for segment in strip) for strip in compositor.render_strips()]
 
 
+def light_of(app: ConsoleApp, part: str) -> int:
+    """How bright the first text on the screen that has this part is drawn."""
+    for strip in app.screen._compositor.render_strips():
+        for text, style, _ in strip:
+            if part in text and style is not None and style.color is not None:
+                return sum(style.color.get_truecolor())
+    raise AssertionError(f"{part!r} is not on the screen")
+
+
 def row_of(app: ConsoleApp, name: str) -> str:
     """The first line that begins with this name."""
     for line in lines(app):

@@ -1,6 +1,7 @@
 """Central away, back, of another mind or hostile: the console says so and stays."""
 
 import asyncio
+import re
 from typing import Any
 
 import msgspec
@@ -10,7 +11,18 @@ from rich.cells import cell_len
 from console.app import ConsoleApp
 from console.screens.dialog import NotLetIn
 from console.widgets.journal_pane import JournalPane
-from tests.console.conftest import LARGE, SIZES, SMALL, Steady, console, lines, row_of, text, until
+from tests.console.conftest import (
+    LARGE,
+    SIZES,
+    SMALL,
+    Steady,
+    console,
+    light_of,
+    lines,
+    row_of,
+    text,
+    until,
+)
 from tests.console.fake_central import TOKEN, FakeCentral, view
 
 HOSTILE = (
@@ -44,6 +56,26 @@ async def test_central_is_killed_and_comes_back(fake: FakeCentral, size: tuple[i
         await until(lambda: "unreachable" not in text(app) and row_of(app, "new1"))
         await pilot.press("p")
         await until(lambda: "into central?" in text(app))
+
+
+@pytest.mark.parametrize("size", [SMALL, (130, 34), LARGE], ids=str)
+async def test_all_that_is_old_is_dim(fake: FakeCentral, size: tuple[int, int]) -> None:
+    """The table, the side panel, the strip and the details; an age does not stand still."""
+    fake.put(view("ams1", data="behind"))
+    fake.say("is up", node="ams1")
+
+    async with console(fake, size) as (app, pilot):
+        await until(lambda: "ams1 is up" in text(app))
+        parts = ["1,000", "ams1 is up", "worst first", "1 up", *(["rtt"] if size[0] >= 130 else [])]
+        bright = {part: light_of(app, part) for part in parts}
+        await fake.stop()
+        await until(lambda: "central unreachable" in text(app))
+        await until(lambda: all(light_of(app, part) < bright[part] for part in parts))
+        await pilot.press("enter")
+        await until(lambda: "equal at" in text(app))
+        assert light_of(app, "at node") < bright["worst first"]
+        assert re.search(r"seen +\d\d:\d\d:\d\d +", text(app))
+        assert "s ago)" not in "\n".join(lines(app)[2:])
 
 
 async def test_r_tries_at_once(fake: FakeCentral) -> None:
