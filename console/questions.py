@@ -104,6 +104,8 @@ def _records(missing: int | None, view: NodeView) -> str:
 
 
 def _about(missing: int | None, per_s: float | None) -> str:
+    if missing == 0:
+        return "nothing to do"
     if per_s is None or missing is None:
         return "no rate known yet"
     return f"{fmt.span(missing / per_s + 0.999)} at {fmt.rate(per_s)}"

@@ -50,6 +50,7 @@ class Confirm(Dialog):
             yield Lines(*self._question.lines)
             if self._question.phrase is not None:
                 yield Input(id="phrase", compact=True, select_on_focus=False)
+                yield Lines(id="wrong")
             with Horizontal(classes="answers"):
                 yield Button("Cancel (Esc)", id="no", compact=True)
                 yield Button(
@@ -71,18 +72,23 @@ class Confirm(Dialog):
     @on(Input.Changed)
     def _compare(self, event: Input.Changed) -> None:
         self.query_one("#yes", Button).disabled = not self._matches(event.value)
+        self.query_one("#wrong", Lines).show_lines()
 
     @on(Input.Submitted)
     def _submit(self, event: Input.Submitted) -> None:
         if self._matches(event.value):
             self.dismiss(True)
+        else:
+            wrong = f"That is not it: type {self._question.phrase}, or Esc to leave it."
+            self.query_one("#wrong", Lines).show_lines(((wrong, "warning"),))
 
     @on(Button.Pressed)
     def _answer(self, event: Button.Pressed) -> None:
         self.dismiss(event.button.id == "yes")
 
     def _matches(self, typed: str) -> bool:
-        return typed.strip() == self._question.phrase
+        phrase = self._question.phrase
+        return phrase is not None and typed.strip().casefold() == phrase.casefold()
 
 
 class Note(Dialog):

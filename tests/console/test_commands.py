@@ -87,13 +87,15 @@ async def test_all_nodes_need_the_phrase(
         await until(lambda: isinstance(app.screen, Confirm))
         await until(lambda: "1: rig1" in text(app))
         start = app.screen.query_one("#yes", Button)
-        for typed in ("", "y", f"{word.lower()} 3", f"{word} 2"):
+        for typed in ("", "y", f"{word} 2"):
             app.screen.query_one(Input).value = typed
             await pilot.press("enter")
             assert isinstance(app.screen, Confirm)
             assert start.disabled
+            await until(lambda: f"that is not it: type {word.lower()} 3" in text(app))
         app.screen.query_one(Input).value = ""
-        await pilot.press(*word, "space", "3")
+        await until(lambda: "that is not it" not in text(app))
+        await pilot.press(*word.lower(), "space", "3")
         await until(lambda: not start.disabled)
         await pilot.press("enter")
         mode = "incremental" if word == "PULL" else "missing"
@@ -314,7 +316,7 @@ async def test_help_opens_and_closes(fake: FakeCentral) -> None:
     async with console(fake) as (app, pilot):
         for opens, closes in (("question_mark", "escape"), ("f1", "q")):
             await pilot.press(opens)
-            await until(lambda: "push central → node" in text(app))
+            await until(lambda: "central → node (asks)" in text(app))
             await pilot.press(closes)
             await until(lambda: not isinstance(app.screen, Dialog))
         assert app.is_running

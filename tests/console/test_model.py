@@ -1,5 +1,6 @@
 """The severity table: one word for a node, the worst of all that is known."""
 
+import re
 from typing import Any
 
 import pytest
@@ -199,3 +200,14 @@ def test_questions_hold_the_numbers() -> None:
     assert "1: rig1" in said
     assert "not known yet" in said
     assert ask_cancel(RUN).phrase is None
+
+
+def test_a_question_about_nothing_says_so() -> None:
+    """No estimate of a time for no records; names are listed as people count."""
+    away = [view(f"node-{number}", **DOWN) for number in (10, 2, 1)]
+
+    one = ["".join(text for text, _ in line) for line in ask_one("push", view("a"), 400.0).lines]
+    everybody = ["".join(text for text, _ in line) for line in ask_all("push", away).lines]
+
+    assert any(re.search(r"about +nothing to do", line) for line in one)
+    assert any("3: node-1, node-2, node-10" in line for line in everybody)
