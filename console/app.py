@@ -11,13 +11,13 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from hashlib import blake2b
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.notifications import Notification, Notify
+from textual.notifications import Notify
 from textual.screen import Screen
 from textual.worker import Worker, WorkerCancelled, WorkerFailed, WorkerState
 
@@ -169,7 +169,7 @@ class ConsoleApp(App[None]):
         self, dialog: Dialog, answered: Callable[[bool | None], None] | None = None
     ) -> None:
         """Put a dialog over the screen, and no toast over the dialog."""
-        self.clear_notifications()
+        self.unsay()
         self.push_screen(dialog, answered)
 
     def open_node(self, name: str) -> None:
@@ -181,23 +181,38 @@ class ConsoleApp(App[None]):
     def say(
         self, text: str, *, title: str = "", severity: Severity = "information", timeout: float = 3
     ) -> None:
-        """A toast; whatever stands in it, it is only text. None is shown twice at a time."""
-        title, text = fmt.safe(title), fmt.safe(text)
-        same = blake2b(f"{title}\n{text}".encode(), digest_size=8).hexdigest()
-        self.post_message(Notify(Notification(text, title, severity, timeout, identity=same)))
+        """A toast; whatever stands in it, it is only text."""
+        self.notify(
+            fmt.safe(text),
+            title=fmt.safe(title),
+            severity=severity,
+            timeout=timeout,
+            markup=False,
+        )
+
+    def on_notify(self, event: Notify) -> None:
+        """No two toasts say the same at a time."""
+        new = event.notification
+        if (new.title, new.message) in [(old.title, old.message) for old in self._notifications]:
+            event.prevent_default()
+
+    def unsay(self) -> None:
+        """Take all toasts down, with their holders, which Textual would leave behind."""
+        self.clear_notifications()
+        self.screen.query("ToastHolder").remove()
 
     async def ask(self, asking: str, ask: Callable[[], Awaitable[str]]) -> None:
         """Ask central, say so, and show its answer in that place, or why there is none."""
         self.say(asking, timeout=ASKING_S)
+        answer: Callable[[], None]
         try:
-            said = await ask()
+            answer = partial(self.say, await ask())
         except PeerFailed as failure:
-            self.clear_notifications()
             title, text = explain(failure)
-            self.say(text, title=title, severity="error", timeout=10)
-        else:
-            self.clear_notifications()
-            self.say(said)
+            answer = partial(self.say, text, title=title, severity="error", timeout=10)
+        # In the queue behind what was just said, which may not have come up yet.
+        self.call_later(self.unsay)
+        self.call_later(answer)
 
     def can_ask(self) -> bool:
         """Whether central listens; says so when it does not."""

@@ -48,6 +48,7 @@ async def test_one_node_is_confirmed_with_y_after_the_numbers(
         await pilot.press("y")
         await until(lambda: fake.asked == [(kind, "lis1")])
         await until(lambda: f"run 881: {kind} lis1 running" in text(app))
+        assert "asking" not in text(app)
 
 
 async def test_enter_does_not_confirm(fake: FakeCentral) -> None:
@@ -274,6 +275,9 @@ async def test_no_toast_lies_over_a_dialog_or_a_row(fake: FakeCentral) -> None:
         assert "polling" not in text(app)
         fake.answers.set()
         await until(lambda: "node-1 is up: in sync" in lines(app)[0])
+
+        await pilot.press("escape", "x")
+        await until(lambda: "there is no open run here" in text(app))
 
 
 async def test_r_polls_the_node(fake: FakeCentral) -> None:
