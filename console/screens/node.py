@@ -85,5 +85,5 @@ class NodeScreen(View):
             lines += [(), *beside(records, clock, link, column(member, 16))]
         else:
             lines += beside(records, clock, link)
-            lines += beside(column(member[:2], 13), column(member[2:], 15))
+            lines += beside(column(member[:2], 13), column(member[2:4], 15), column(member[4:], 19))
         return [*lines, trouble_line(view, width)]

@@ -1,5 +1,7 @@
 """Everything known of one node, as lines: for the side panel and for the node's own screen."""
 
+from rich.cells import cell_len
+
 from cluster.clock.state import ClockState
 from cluster.protocol.views import NodeView
 from console import format as fmt
@@ -44,6 +46,7 @@ def record_facts(view: NodeView) -> list[Fact]:
         ("central", (fmt.fit(view.records.central, NUMBER), "plain")),
         ("missing⇣", missing_cell(view, "central", NUMBER)),
         ("missing⇡", missing_cell(view, "node", NUMBER)),
+        ("conflict", (fmt.fit(view.conflicts, NUMBER), "error" if view.conflicts else "muted")),
     ]
 
 
@@ -62,6 +65,7 @@ def link_facts(view: NodeView, store: Store, *, brief: bool = False) -> list[Fac
         ("seen", (seen, "plain")),
         (again[0], (again[1], "plain")),
         ("rtt", measured(view, rtt)),
+        ("apart", measured(view, fmt.drift(view.apart_ms))),
         ("equal at", (fmt.clock_time(view.proven), "plain")),
     ]
 
@@ -71,19 +75,23 @@ def clock_facts(view: NodeView) -> list[Fact]:
     clock = view.clock or ClockState(status="UNSYNC")
     drift = f"{fmt.drift(clock.drift_ms)} {fmt.around(clock.bound_ms)}".rstrip()
     freq = fmt.NO_VALUE if clock.freq_ppm is None else f"{clock.freq_ppm:+.2f}ppm"
+    delay = fmt.NO_VALUE if clock.delay_ms is None else f"{clock.delay_ms:.1f}ms"
+    age = fmt.NO_VALUE if clock.last_sync_age_s is None else f"{fmt.age(clock.last_sync_age_s)} old"
     status = clock.status if view.clock is not None else fmt.NO_VALUE
     stratum = "" if clock.stratum is None else f" st {clock.stratum}"
     return [
         ("drift", measured(view, drift)),
         ("clock", measured(view, status + stratum, "plain" if status == "SYNC" else "warning")),
         ("freq", measured(view, freq)),
-        ("apart", measured(view, fmt.drift(view.apart_ms))),
+        ("delay", measured(view, delay)),
+        ("sample", measured(view, age)),
     ]
 
 
 def member_facts(view: NodeView) -> list[Fact]:
-    """Version, database, source."""
+    """Version, database, source, and whose time it follows."""
     source = fmt.NO_VALUE
+    reference = view.clock.reference if view.clock is not None else None
     if view.source is not None:
         going = f"{view.source.rate:g}/s" if view.source.running else "stopped"
         source = f"{going} {view.source.kind}"
@@ -93,6 +101,7 @@ def member_facts(view: NodeView) -> list[Fact]:
         ("epoch", (fmt.safe(view.epoch or fmt.NO_VALUE), "muted")),
         ("tidemark", (tidemark, "plain")),
         ("source", measured(view, source)),
+        ("time of", measured(view, fmt.safe(reference or fmt.NO_VALUE))),
     ]
 
 
@@ -112,10 +121,13 @@ def numbers(facts: list[Fact], value: int) -> list[Line]:
 
 
 def beside(*columns: list[Line]) -> list[Line]:
-    """Columns next to one another, with a gap between them."""
+    """Columns next to one another, with a gap between them; shorter ones end in blank lines."""
+    blanks = [((" " * sum(cell_len(text) for text, _ in one[0]), "plain"),) for one in columns]
+    rows = max(len(one) for one in columns)
+    full = [one + [blank] * (rows - len(one)) for one, blank in zip(columns, blanks, strict=True)]
     return [
         tuple(piece for line in row for piece in (GAP, *line))[1:]
-        for row in zip(*columns, strict=True)
+        for row in zip(*full, strict=True)
     ]
 
 
