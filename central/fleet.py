@@ -38,7 +38,7 @@ class Fleet:
         """A node is new, has moved, or is just there: poll it at once.
 
         Refusal `node_removed` when an operator removed it and none has added it again,
-        `name_taken` while another node of this name answers at its old address.
+        `name_taken` while another node of this name is at its old address, and not yet down.
         """
         await self._ask_old_address(hello)
         async with self._changing:
@@ -64,7 +64,7 @@ class Fleet:
         async with self._changing:
             lane = self.lane(name)
             for run in self._context.runs.open_of(name):
-                await lane.runner.cancel(run, why="the node was removed")
+                await lane.runner.cancel(run, why="an operator removes the node")
             kept = await self._context.store.remove_node(name)
             del self._lanes[name]  # first: whoever has asked it for a poll is told by its stop
             await lane.stop()
@@ -80,8 +80,13 @@ class Fleet:
     async def ask_all(self, kind: RunKind, mode: str) -> list[Run]:
         """Queue a run for each node."""
         async with self._changing:
-            asked = (self._ask(lane, kind, mode) for lane in self.lanes())
-            return await asyncio.gather(*asked)  # so that they share their commits
+            asked = [self._ask(lane, kind, mode) for lane in self.lanes()]
+            # Together, as they share their commits; to the end, as none may outlive the lock.
+            runs = await asyncio.gather(*asked, return_exceptions=True)
+        for run in runs:
+            if isinstance(run, BaseException):
+                raise run
+        return [run for run in runs if isinstance(run, Run)]
 
     async def cancel(self, run: Run) -> Run:
         """End a run that has not ended."""

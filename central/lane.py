@@ -156,7 +156,8 @@ class Lane:
         self._apart_ms = round((status.now - (sent_us + self._last_seen) / 2) / 1000, 3)
 
     def _tell_new_epoch(self, status: NodeStatus, standing: Standing) -> None:
-        known = standing.tidemark.epoch if standing.tidemark else status.epoch
+        remembered = standing.tidemark or standing.comparison
+        known = remembered.epoch if remembered else status.epoch
         before = self._status.epoch if self._status else known
         if status.epoch != before:
             self._context.journal.write(

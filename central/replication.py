@@ -32,6 +32,7 @@ class Replication:
     now_us: Callable[[], int]
     tally: Tally = field(default_factory=Tally)
     _found: int = 0  # records that are known to be moved by this run
+    _held: int = 0  # the position up to which pages were taken before
 
     async def pull(self, mode: str) -> None:
         """Bring central to all that the node holds now. PeerFailed when the node fails."""
@@ -40,6 +41,8 @@ class Replication:
         if mode == "incremental" and status.records.as_digest() == own:
             await self._prove(status)
             return
+        if standing.tidemark is not None and standing.tidemark.epoch == status.epoch:
+            self._held = standing.tidemark.position
         if own == EMPTY:
             await self._begin(status)
         start = 0 if mode == "full" or own == EMPTY else _follows(standing, status)
@@ -135,7 +138,7 @@ class Replication:
         """Reconcile: fetch exactly what central lacks, then remember what is left."""
         found = Comparison(status.epoch, status.records.last_position)
         rejected_before, received_before, asked = self.tally.rejected, self.tally.received, 0
-        self.tally.gained = 0
+        self.tally.gained = 0  # new rows in each attempt's pages do not help what comes now
         async for part in differences(self.link, self.store, status):
             self._expect(len(part.missing_at_central))
             asked += len(part.missing_at_central)
@@ -179,7 +182,8 @@ class Replication:
             conflict=taken.conflict,
             rejected=len(bad),
         )
-        self.tally.gained += len(rows) + len(bad) if mark else taken.inserted
+        further = mark is not None and mark.position > self._held
+        self.tally.gained += len(rows) + len(bad) if further else taken.inserted
         if rows or bad:  # an empty page is no progress: there might be no end of them
             self._moved()
 

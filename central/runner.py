@@ -26,13 +26,13 @@ LOOK_STALL_S = 30.0
 ATTEMPTS_MAX = 5  # in a row without any progress, at a node that answers polls
 
 
+class TurnOver(Exception):
+    """Others may be waiting for the slot; what was moved stays."""
+
+
 def is_fruitless(failure: PeerFailed | None, tally: Tally) -> bool:
     """Whether an attempt that failed has led nowhere; our own failures are not the node's."""
     return failure is not None and failure.reason != "internal" and not tally.gained
-
-
-class TurnOver(Exception):
-    """Others may be waiting for the slot; what was moved stays."""
 
 
 class Runner:
@@ -45,6 +45,8 @@ class Runner:
         open_replication: Callable[[Tally], Replication],
         poll: Callable[[], None],
         show: Callable[[], None],
+        *,
+        turn_s: float = TURN_S,
     ) -> None:
         self.up = asyncio.Event()
         self.run: Run | None = None
@@ -53,6 +55,7 @@ class Runner:
         self._open_replication = open_replication
         self._poll = poll
         self._show = show
+        self._turn_s = turn_s
         self._asked = asyncio.Event()
         self._unwanted: dict[int, str | None] = {}  # runs to be cancelled, and why
         self._cancelling = asyncio.Lock()
@@ -81,12 +84,10 @@ class Runner:
             await self._asked.wait()
 
     async def stop(self) -> None:
-        """End what is being done, after `work` has been ended."""
-        tasks = [task for task in (self._task, self._looking) if task is not None]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        """End a look that is under way, after `work` has been ended."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
 
     def look(self) -> None:
         """Remember a proof, or find out how the sets differ, unless something moves just now."""
@@ -198,14 +199,15 @@ class Runner:
         )
         loop = asyncio.get_running_loop()
         # A full one would begin again at its beginning, so it keeps its turn to the end.
-        over_s = loop.time() + TURN_S if start.mode != "full" else float("inf")
+        over_s = loop.time() + self._turn_s if start.mode != "full" else float("inf")
         replication = self._open_replication(tally)
         async with asyncio.timeout(STALL_S) as stall:
 
             def moved() -> None:
                 stall.reschedule(loop.time() + STALL_S)
                 self._add(tally, start)
-                if loop.time() > over_s and self._context.slots.locked():
+                # Only with something gained: a search that is cut begins anew.
+                if tally.gained and loop.time() > over_s and self._context.slots.locked():
                     raise TurnOver
 
             tally.changed = moved

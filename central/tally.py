@@ -8,8 +8,9 @@ from dataclasses import dataclass
 class Tally:
     """Counts of records and of bytes; `changed` is called at each progress.
 
-    `expected`: records to move in all, where known. `gained`: those that another attempt need not
-    move again; when it stays 0 in one attempt after another, none of them leads anywhere.
+    `expected`: records to move in all, where known. `gained`: those of the present stage that
+    another attempt need not move again; when it stays 0 in one attempt after another, none of
+    them leads anywhere.
     """
 
     received: int = 0

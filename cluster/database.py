@@ -26,6 +26,7 @@ from cluster.schema import (
     inspect,
     locked,
     prepare,
+    sqlite_code,
     transaction,
 )
 
@@ -37,6 +38,13 @@ Work = Callable[[sqlite3.Connection], T]
 GROUP_MAX = 256  # pieces of work in one commit
 WAITING_MAX = 4096  # pieces of work in the queue; beyond it callers are told to come back
 READERS, QUICK_READERS = 3, 1
+INTERRUPT_AGAIN_S = 0.01
+#: What to do when a file cannot be opened because of this.
+REMEDIES = {
+    sqlite3.SQLITE_BUSY: "let the other program end",
+    sqlite3.SQLITE_LOCKED: "let the other program end",
+    sqlite3.SQLITE_FULL: "make room",
+}
 
 READER_PRAGMAS = (
     "PRAGMA wal_autocheckpoint = 0",
@@ -98,13 +106,13 @@ class Database:
         free = self._quick_readers if quick else self._readers
         reader = await free.get()
         reading = asyncio.ensure_future(reader.run(partial(_read, work)))
-        # Not before its thread is done: whoever got it earlier would wait for that.
-        reading.add_done_callback(lambda _: free.put_nowait(reader))
+        reading.add_done_callback(partial(_set_free, free, reader))
         try:
             return await asyncio.shield(reading)
         except asyncio.CancelledError:
-            if not reading.done():
+            while not reading.done():  # at first there may be nothing to interrupt
                 await reader.interrupt()
+                await asyncio.wait([reading], timeout=INTERRUPT_AGAIN_S)
             raise
         except sqlite3.DatabaseError as error:
             raise Refusal("storage_failed", f"reading failed: {error}", retry_after_s=1) from error
@@ -143,6 +151,15 @@ class Database:
         except sqlite3.Error as error:  # no transaction could begin, or it could not commit
             results = [error] * len(jobs)
         _answer(jobs, results)
+
+
+def _set_free(
+    free: asyncio.LifoQueue[_Connection], reader: _Connection, reading: asyncio.Future[Any]
+) -> None:
+    """Not before its thread is done: whoever got the reader earlier would wait for that."""
+    if not reading.cancelled():
+        reading.exception()  # who was cancelled does not ask for it any more
+    free.put_nowait(reader)
 
 
 def _answer(jobs: list[tuple[Work[Any], asyncio.Future[Any]]], results: list[Any]) -> None:
@@ -216,8 +233,7 @@ async def open_database(path: Path, schema: Schema) -> AsyncIterator[Database]:
         except DatabaseUnusable as error:
             raise DatabaseUnusable(f"{path}: {error}") from None
         except sqlite3.Error as error:
-            locked_out = error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-            remedy = "let the other program end" if locked_out else "give another --data folder"
+            remedy = REMEDIES.get(sqlite_code(error), "give another --data folder")
             raise DatabaseUnusable(f"{path}: SQLite says: {error}; {remedy}") from None
         try:
             async with _serving(Database(path), writer) as database:

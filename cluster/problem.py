@@ -22,7 +22,7 @@ CODES: dict[str, tuple[int, str]] = {
     "not_acceptable": (406, "No such representation"),
     "too_slow": (408, "The body did not come in time"),
     "epoch_changed": (409, "The node's database is another one than you think"),
-    "name_taken": (409, "Another node of this name is up"),
+    "name_taken": (409, "Another node of this name is there"),
     "node_removed": (409, "An operator removed this node"),
     "no_source": (409, "This node has no source of its own"),
     "no_time_server": (409, "This node follows no time server"),

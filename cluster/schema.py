@@ -31,7 +31,8 @@ class Schema:
     """What makes a file ours, and how it comes to its present shape.
 
     `migrations[n]` are the statements that lead from version n to n + 1; each version is reached
-    in one transaction together with its number.
+    in one transaction together with its number. One that was released is never edited, not even
+    a space of it: files hold these texts, and one that lacks any of them is called damaged.
     """
 
     application_id: int
@@ -66,15 +67,33 @@ def prepare(schema: Schema, sql: sqlite3.Connection) -> None:
     """Make the file ready."""
     version = _own_version(sql, schema)
     configure(WRITER_PRAGMAS, sql)
-    with transaction(sql):  # now, not at the first record: it can be written, nobody holds it
-        sql.execute(f"PRAGMA user_version = {version}")
     for number in range(version, len(schema.migrations)):
         _migrate(sql, schema, number)
-    problems = [row[0] for row in sql.execute("PRAGMA quick_check(1)")]
+    problems = [text for (text,) in sql.execute("PRAGMA quick_check(1)") if text != "ok"]
     problems += [f"{name} is missing or altered" for name in _lacking(sql, schema)]
-    if problems[:2] != ["ok"]:
-        what = next(one for one in problems if one != "ok").splitlines()[-1]
+    if problems:
+        what = problems[0].splitlines()[-1]
         raise DatabaseUnusable(f"it is damaged ({what}); move it away and start anew")
+    _try_to_write(sql)
+
+
+def _try_to_write(sql: sqlite3.Connection) -> None:
+    """sqlite3.Error now, not at the first record, when the file is read-only or somebody holds it.
+
+    A full disk is no reason not to start: what is there can be read.
+    """
+    (version,) = sql.execute("PRAGMA user_version").fetchone()
+    try:
+        with transaction(sql):
+            sql.execute(f"PRAGMA user_version = {version}")
+    except sqlite3.OperationalError as error:
+        if sqlite_code(error) != sqlite3.SQLITE_FULL:
+            raise
+
+
+def sqlite_code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; 0 for an error that Python's own module raised."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _lacking(sql: sqlite3.Connection, schema: Schema) -> list[str]:

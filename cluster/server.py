@@ -28,7 +28,7 @@ from cluster.shape import wording
 log = logging.getLogger(__name__)
 encode = msgspec.json.encode
 
-_QUALITY = re.compile(r"q=([01](?:\.[0-9]{0,3})?)")
+_QUALITY = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 
 SHUTDOWN_S = 5.0
 KEEPALIVE_S = 75.0

@@ -9,13 +9,18 @@ from pathlib import Path
 from cluster.settings import TOKEN_VARIABLE, SettingsWrong
 
 LENGTH_MIN = 16
+MAKES_ONE = "openssl rand -hex 32 makes one"
 
 
 def read_token(token_file: str | None, environ: Mapping[str, str]) -> str:
     """The token, from the file or the environment. SettingsWrong without a good one."""
     if token_file is not None:
-        return _good(_in_file(Path(token_file)), f"--token-file {token_file}")
-    return _good(environ.get(TOKEN_VARIABLE, ""), TOKEN_VARIABLE)
+        return _in_file(Path(token_file), f"--token-file {token_file}")
+    if not (text := environ.get(TOKEN_VARIABLE)):
+        raise SettingsWrong(
+            f"a token is needed: set {TOKEN_VARIABLE} or give --token-file FILE ({MAKES_ONE})"
+        )
+    return _good(text, TOKEN_VARIABLE)
 
 
 def make_token(path: Path) -> str:
@@ -31,27 +36,24 @@ def make_token(path: Path) -> str:
             file.flush()
             os.fsync(file.fileno())
         made.replace(path)  # all of it or nothing: half a token would lock everybody out
-    return _good(_in_file(path), str(path))
+    return _in_file(path, str(path))
 
 
 def _good(text: str, origin: str) -> str:
-    if not text:
-        raise SettingsWrong(
-            f"{origin}: a token is needed: set {TOKEN_VARIABLE} or give --token-file FILE "
-            "(openssl rand -hex 32 makes one)"
-        )
     if len(text) < LENGTH_MIN or not text.isascii() or not text.isprintable() or " " in text:
-        raise SettingsWrong(f"{origin}: a token is {LENGTH_MIN} or more printable ASCII characters")
+        raise SettingsWrong(
+            f"{origin}: a token is {LENGTH_MIN} or more printable ASCII characters ({MAKES_ONE})"
+        )
     return text
 
 
-def _in_file(path: Path) -> str:
+def _in_file(path: Path, origin: str) -> str:
     try:
         text = path.read_text(encoding="ascii").strip()
         if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise SettingsWrong(f"{path}: others can read it; chmod 600 {path}")
+            raise SettingsWrong(f"{origin}: others can read it; chmod 600 {path}")
     except OSError as error:
-        raise SettingsWrong(f"{path}: {error.strerror}") from None
+        raise SettingsWrong(f"{origin}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise SettingsWrong(f"{path}: not a token") from None
-    return text
+        raise SettingsWrong(f"{origin}: not a token") from None
+    return _good(text, origin)

@@ -62,6 +62,7 @@ class Generator:
             return
         if synced is not None:
             await _wait_for_time(synced)
+        self._pace = Pace(0.0, 0.0)  # whatever was changed meanwhile: nothing is due yet
         self._set_pace()
         patience = Backoff(base_s=TICK_S, cap_s=10.0, rng=Random())
         while True:

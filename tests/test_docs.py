@@ -27,6 +27,16 @@ def test_every_link_inside_of_a_document_leads_to_a_heading(name: str) -> None:
     assert set(re.findall(r"\]\(#([^)]*)\)", text)) <= anchors
 
 
+def test_every_flag_that_the_readme_names_exists() -> None:
+    """But for those of the programs that it uses."""
+    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"`(--[a-z-]+)`", documents()["settings.md"]))
+
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", readme))
+
+    assert named - documented == {"--data-binary"}  # curl's
+
+
 def test_every_exit_code_is_documented() -> None:
     """A code that a program can leave with is in the table of docs/settings.md."""
     codes = {value for key, value in vars(program).items() if key.isupper() and type(value) is int}

@@ -117,7 +117,8 @@ async def _in_own_thread(work: Callable[[], T]) -> T:
     outcome: Future[T] = Future()
 
     def run() -> None:
-        outcome.set_running_or_notify_cancel()
+        if not outcome.set_running_or_notify_cancel():
+            return  # nobody waits any more
         try:
             outcome.set_result(work())
         except Exception as error:

@@ -86,10 +86,3 @@ async def test_any_program_can_be_the_source(tmp_path: Path) -> None:
 
         assert '"inserted":1' in answer
         assert (await shop.call(node.STATUS, Nothing())).records.count == 1
-
-
-def test_every_flag_that_is_named_exists() -> None:
-    settings = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    documented = set(re.findall(r"`(--[a-z-]+)`", settings)) | {"--data-binary"}
-
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) <= documented

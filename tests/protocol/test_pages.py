@@ -133,6 +133,8 @@ async def test_filters_hold(node: Api) -> None:
         ("*/*;q=0.1, text/csv", "text/csv"),
         ("*/*, text/csv", "text/csv"),
         ("text/csv;charset=utf-8;q=nonsense", "text/csv"),
+        ("text/csv;q=0.9, application/x-ndjson;q=1.9", "application/x-ndjson"),
+        ("application/json;q=1, text/csv;q=1.9", "application/json"),
     ],
 )
 async def test_the_client_gets_what_it_accepts(

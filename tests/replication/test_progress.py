@@ -1,4 +1,4 @@
-"""What counts as progress: a node that only seems to give something does not keep its slot."""
+"""What counts as progress: a node that gives page after page with nothing in it is stalled."""
 
 import asyncio
 from pathlib import Path
@@ -55,7 +55,7 @@ class Liar:
 async def test_an_empty_page_is_no_progress(
     tmp_path: Path, rows: list[msgspec.Raw], progress: int
 ) -> None:
-    """A row that is set aside is some: a turn that is too long ends all the same."""
+    """A row that is set aside is some."""
     moved: list[int] = []
     async with open_central_store(tmp_path) as store:
         await store.add_node("n1", "http://127.0.0.1:1")

@@ -286,10 +286,12 @@ async def all_readers_busy(database: Database) -> AsyncIterator[list[asyncio.Tas
     tasks = [asyncio.create_task(database.read(query)) for query in queries]
     for query in queries:
         assert await asyncio.to_thread(query.begun.wait, 10)
-    yield tasks
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 async def test_a_cancelled_read_ends_and_holds_up_nobody(file: Path) -> None:
@@ -437,6 +439,7 @@ async def test_what_a_person_has_added_is_left_alone(file: Path) -> None:
         assert await database.read(notes) == set()
 
 
+@pytest.mark.e2e  # as slow as SQLite's patience
 async def test_a_file_that_somebody_holds_is_refused(file: Path) -> None:
     """After a while; the line says what to wait for."""
     async with opened(file):
