@@ -236,7 +236,7 @@ async def test_the_runs_of_a_removed_node_end(central: Api) -> None:
     await central.ask("DELETE", "/v1/nodes/n1")
 
     run = (await central.ask("GET", where)).json
-    assert (run["state"], run["error"]) == ("cancelled", "the node was removed")
+    assert (run["state"], run["error"]) == ("cancelled", "an operator removes the node")
     (await central.ask("DELETE", where)).problem("run_ended")
 
 

@@ -123,17 +123,3 @@ async def answer_to_poll(w: World) -> str:
     except PeerFailed as failure:
         return failure.problem.code if failure.problem is not None else failure.reason
     return "answered"
-
-
-async def test_the_runs_of_a_removed_node_are_cancelled(tmp_path: Path) -> None:
-    async with world(tmp_path) as w:
-        n1 = await w.node("n1")
-        n1.kill()
-        await w.until_live("n1", "down")
-        run = await w.central.call(central.PULL, central.PullAsk("n1"))
-
-        await w.central.call(central.REMOVE, central.Named("n1"))
-        ended = await w.central.call(central.RUN, central.RunId(run.id))
-
-        assert (ended.state, ended.error) == ("cancelled", "an operator removes the node")
-        assert (await w.central.call(central.STATUS, Nothing())).runs_open == 0
