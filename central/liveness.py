@@ -7,9 +7,7 @@ failure of central's own (`internal`) tells nothing about the node and changes n
 from dataclasses import dataclass, replace
 
 from cluster.peer import PeerFailed
-from cluster.protocol.views import Live
-
-DOWN_AFTER = 3  # misses in a row
+from cluster.protocol.views import DOWN_AFTER, Live
 
 
 @dataclass(frozen=True, slots=True)

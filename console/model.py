@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cluster.clock.state import ClockState
-from cluster.protocol.views import Live, NodeView, Run
+from cluster.protocol.views import DOWN_AFTER, Live, NodeView, Run
 from console import format as fmt
 
 Tone = Literal["plain", "muted", "error", "warning", "primary", "success"]
@@ -18,7 +18,6 @@ Line = tuple[Piece, ...]
 
 DRIFT_BAD_MS = 500.0
 DRIFT_WARN_MS = 100.0
-MISSES_TO_DOWN = 3
 KIND_GLYPH = {"pull": "⇣", "push": "⇡"}
 BAR_FULL, BAR_EMPTY, BAR_UNKNOWN = "━", "─", "·"
 
@@ -90,7 +89,7 @@ def away_text(view: NodeView, now_us: int) -> str:
         return retry_text(view, now_us)
     if view.live == "new":
         return "never answered"
-    return f"{view.failures}/{MISSES_TO_DOWN} missed"
+    return f"{view.failures}/{DOWN_AFTER} missed"
 
 
 def retry_text(view: NodeView, now_us: int) -> str:

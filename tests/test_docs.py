@@ -27,6 +27,15 @@ def test_every_link_inside_of_a_document_leads_to_a_heading(name: str) -> None:
     assert set(re.findall(r"\]\(#([^)]*)\)", text)) <= anchors
 
 
+def test_every_room_that_is_named_is_there() -> None:
+    """docs/architecture.md leads nobody to a file that was renamed."""
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w/*]+(?:\.py|/))`", text))
+
+    assert len(named) > 40
+    assert [one for one in named if not list(DOCS.parent.glob(one.rstrip("/")))] == []
+
+
 def test_every_flag_that_the_readme_names_exists() -> None:
     """But for those of the programs that it uses."""
     readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")

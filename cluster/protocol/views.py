@@ -10,6 +10,7 @@ from cluster.protocol.shared import Count, Disk
 from cluster.record import NodeName, Timestamp
 
 Live = Literal["new", "up", "suspect", "down"]
+DOWN_AFTER = 3  # misses in a row
 Agreement = Literal["in_sync", "behind", "diverged", "unknown"]
 RunKind = Literal["pull", "push"]
 RunState = Literal["queued", "waiting", "running", "succeeded", "failed", "cancelled"]

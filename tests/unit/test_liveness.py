@@ -2,9 +2,9 @@
 
 import pytest
 
-from central.liveness import ANSWERED, DOWN_AFTER, Liveness, missed
+from central.liveness import ANSWERED, Liveness, missed
 from cluster.peer import PeerFailed
-from cluster.protocol.views import Live
+from cluster.protocol.views import DOWN_AFTER, Live
 
 REFUSED = PeerFailed("refused", "nobody listens there")
 OUR_OWN = PeerFailed("internal", "our database is locked")
