@@ -1,18 +1,11 @@
 """What central answers: one function for each exchange."""
 
-import asyncio
-import shutil
-import time
-from dataclasses import dataclass
-
 import msgspec
 from aiohttp import web
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from central.board import Board, Watcher
-from central.context import Context
-from central.fleet import Fleet
-from central.time_server import TimeServer
+from central.parts import PARTS
+from central.stream import stream
 from cluster import VERSION
 from cluster.clock.state import ClockState
 from cluster.exchange import Nothing
@@ -22,28 +15,10 @@ from cluster.pages import page_response
 from cluster.problem import Refusal
 from cluster.protocol import central as protocol
 from cluster.protocol import shared
-from cluster.protocol.shared import Disk, Health, RecordPage
-from cluster.protocol.views import CentralStatus, Delta, NodeView, Run, Snapshot, TimeService
+from cluster.protocol.shared import Health, RecordPage
+from cluster.protocol.views import CentralStatus, NodeView, Run
 from cluster.records import Filter
 from cluster.server import accepted, serve
-
-PING_S = 5.0
-WRITE_S = 20.0
-FLUSH_S = 0.25  # between two deltas to the same console
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The running parts of central that its API speaks of."""
-
-    context: Context
-    fleet: Fleet
-    time_server: TimeServer
-    boot: str
-    started: float  # monotonic seconds
-
-
-PARTS = web.AppKey("PARTS", Parts)
 
 
 def routes() -> list[web.RouteDef]:
@@ -89,27 +64,7 @@ async def openapi(request: web.Request, ask: Nothing) -> web.Response:
 
 
 async def status(request: web.Request, ask: Nothing) -> CentralStatus:
-    return await _status(request.app[PARTS])
-
-
-async def _status(parts: Parts) -> CentralStatus:
-    context = parts.context
-    database = context.store.database
-    usage = shutil.disk_usage(database.path.parent)
-    return CentralStatus(
-        epoch=context.store.epoch,
-        boot=parts.boot,
-        version=VERSION,
-        now=context.clock.now_us(),
-        nodes=parts.fleet.counts(),
-        records=await context.store.count(),
-        runs_open=context.runs.open_count,
-        poll_interval_s=context.poll_interval_s,
-        clock=context.clock.state(),
-        time=TimeService(parts.time_server.port, parts.time_server.answered),
-        disk=Disk(database.size(), usage.free, usage.total),
-        uptime_s=round(time.monotonic() - parts.started, 3),
-    )
+    return await request.app[PARTS].status()
 
 
 async def nodes(request: web.Request, ask: Nothing) -> protocol.NodeList:
@@ -211,7 +166,7 @@ async def metrics(request: web.Request, ask: Nothing) -> web.StreamResponse:
     for lane in parts.fleet.lanes():
         if (number := lane.view().records.missing_at_central) is not None:
             missing.add_metric([lane.name], number)
-    status = await _status(parts)
+    status = await parts.status()
     figures: list[Metric] = [
         by_state,
         missing,
@@ -223,74 +178,3 @@ async def metrics(request: web.Request, ask: Nothing) -> web.StreamResponse:
         *clock_metrics(status.clock),
     ]
     return metrics_response(figures)
-
-
-async def stream(request: web.Request, ask: protocol.StreamAsk) -> web.StreamResponse:
-    """Events until the console leaves, falls too far behind, or central stops."""
-    parts = request.app[PARTS]
-    since = ask.since if ask.since is not None else _last_event(request)
-    response = web.StreamResponse(
-        headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
-    )
-    await response.prepare(request)
-    board = parts.context.board
-    try:
-        with board.watch() as watcher:
-            await _write(response, _event("snapshot", await _snapshot(parts, since), board))
-            while not watcher.ended:
-                await _write(response, await _next(parts, watcher))
-                await asyncio.sleep(FLUSH_S)
-    except (ConnectionError, TimeoutError):
-        pass  # the console has gone or reads no more; there is nobody to tell
-    return response
-
-
-async def _next(parts: Parts, watcher: Watcher) -> bytes:
-    """The next delta or, after a while without any change, a ping."""
-    try:
-        async with asyncio.timeout(PING_S):
-            await watcher.wait()
-    except TimeoutError:
-        return b": ping\n\n"
-    return _event("delta", _delta(parts, watcher), parts.context.board)
-
-
-async def _write(response: web.StreamResponse, event: bytes) -> None:
-    """TimeoutError when the console takes nothing for too long."""
-    async with asyncio.timeout(WRITE_S):
-        await response.write(event)
-
-
-def _last_event(request: web.Request) -> int:
-    text = request.headers.get("Last-Event-ID", "0")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
-
-
-async def _snapshot(parts: Parts, since: int) -> Snapshot:
-    board = parts.context.board
-    return Snapshot(
-        now=parts.context.clock.now_us(),
-        status=await _status(parts),
-        nodes=list(board.nodes.values()),
-        runs=list(board.runs.values()),
-        journal=[line for line in board.lines if line.seq > since],
-    )
-
-
-def _delta(parts: Parts, watcher: Watcher) -> Delta:
-    board = parts.context.board
-    delta = Delta(
-        now=parts.context.clock.now_us(),
-        nodes=[board.nodes[name] for name in sorted(watcher.nodes) if name in board.nodes],
-        runs=[board.runs[number] for number in sorted(watcher.runs) if number in board.runs],
-        journal=watcher.lines,
-        gone=sorted(watcher.gone),
-    )
-    watcher.clear()
-    return delta
-
-
-def _event(name: str, message: msgspec.Struct, board: Board) -> bytes:
-    """One server-sent event; its id is the last journal line that the console has now."""
-    seq = board.lines[-1].seq if board.lines else 0
-    return b"event: %b\nid: %d\ndata: %b\n\n" % (name.encode(), seq, msgspec.json.encode(message))

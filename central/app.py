@@ -9,11 +9,12 @@ from pathlib import Path
 
 from aiohttp import web
 
-from central.api import PARTS, Parts, routes
+from central.api import routes
 from central.board import Board
 from central.context import Context
 from central.fleet import Fleet
 from central.journal import Journal
+from central.parts import PARTS, Parts
 from central.runs import Runs
 from central.settings import CentralSettings
 from central.store import open_central_store

@@ -1,0 +1,48 @@
+"""The running parts of central that its API speaks of, and their state in one message."""
+
+import shutil
+import time
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from central.context import Context
+from central.fleet import Fleet
+from central.time_server import TimeServer
+from cluster import VERSION
+from cluster.protocol.shared import Disk
+from cluster.protocol.views import CentralStatus, TimeService
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Made by `central.app`."""
+
+    context: Context
+    fleet: Fleet
+    time_server: TimeServer
+    boot: str
+    started: float  # monotonic seconds
+
+    async def status(self) -> CentralStatus:
+        """Central's own state now."""
+        context = self.context
+        database = context.store.database
+        usage = shutil.disk_usage(database.path.parent)
+        return CentralStatus(
+            epoch=context.store.epoch,
+            boot=self.boot,
+            version=VERSION,
+            now=context.clock.now_us(),
+            nodes=self.fleet.counts(),
+            records=await context.store.count(),
+            runs_open=context.runs.open_count,
+            poll_interval_s=context.poll_interval_s,
+            clock=context.clock.state(),
+            time=TimeService(self.time_server.port, self.time_server.answered),
+            disk=Disk(database.size(), usage.free, usage.total),
+            uptime_s=round(time.monotonic() - self.started, 3),
+        )
+
+
+PARTS = web.AppKey("PARTS", Parts)

@@ -1,0 +1,90 @@
+"""The stream: a snapshot of everything, then what changes, as server-sent events.
+
+Each console gets its deltas at its own pace from a watcher of the board, so a slow one costs
+constant memory and skips the states in between.
+"""
+
+import asyncio
+
+import msgspec
+from aiohttp import web
+
+from central.board import Board, Watcher
+from central.parts import PARTS, Parts
+from cluster.protocol import central as protocol
+from cluster.protocol.views import Delta, Snapshot
+
+PING_S = 5.0
+WRITE_S = 20.0
+FLUSH_S = 0.25  # between two deltas to the same console
+
+
+async def stream(request: web.Request, ask: protocol.StreamAsk) -> web.StreamResponse:
+    """Events until the console leaves, falls too far behind, or central stops."""
+    parts = request.app[PARTS]
+    since = ask.since if ask.since is not None else _last_event(request)
+    response = web.StreamResponse(
+        headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+    )
+    await response.prepare(request)
+    board = parts.context.board
+    try:
+        with board.watch() as watcher:
+            await _write(response, _event("snapshot", await _snapshot(parts, since), board))
+            while not watcher.ended:
+                await _write(response, await _next(parts, watcher))
+                await asyncio.sleep(FLUSH_S)
+    except (ConnectionError, TimeoutError):
+        pass  # the console has gone or reads no more; there is nobody to tell
+    return response
+
+
+async def _next(parts: Parts, watcher: Watcher) -> bytes:
+    """The next delta or, after a while without any change, a ping."""
+    try:
+        async with asyncio.timeout(PING_S):
+            await watcher.wait()
+    except TimeoutError:
+        return b": ping\n\n"
+    return _event("delta", _delta(parts, watcher), parts.context.board)
+
+
+async def _write(response: web.StreamResponse, event: bytes) -> None:
+    """TimeoutError when the console takes nothing for too long."""
+    async with asyncio.timeout(WRITE_S):
+        await response.write(event)
+
+
+def _last_event(request: web.Request) -> int:
+    text = request.headers.get("Last-Event-ID", "0")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+
+
+async def _snapshot(parts: Parts, since: int) -> Snapshot:
+    board = parts.context.board
+    return Snapshot(
+        now=parts.context.clock.now_us(),
+        status=await parts.status(),
+        nodes=list(board.nodes.values()),
+        runs=list(board.runs.values()),
+        journal=[line for line in board.lines if line.seq > since],
+    )
+
+
+def _delta(parts: Parts, watcher: Watcher) -> Delta:
+    board = parts.context.board
+    delta = Delta(
+        now=parts.context.clock.now_us(),
+        nodes=[board.nodes[name] for name in sorted(watcher.nodes) if name in board.nodes],
+        runs=[board.runs[number] for number in sorted(watcher.runs) if number in board.runs],
+        journal=watcher.lines,
+        gone=sorted(watcher.gone),
+    )
+    watcher.clear()
+    return delta
+
+
+def _event(name: str, message: msgspec.Struct, board: Board) -> bytes:
+    """One server-sent event; its id is the last journal line that the console has now."""
+    seq = board.lines[-1].seq if board.lines else 0
+    return b"event: %b\nid: %d\ndata: %b\n\n" % (name.encode(), seq, msgspec.json.encode(message))
