@@ -90,7 +90,9 @@ class Fleet:
 
     async def cancel(self, run: Run) -> Run:
         """End a run that has not ended."""
-        return await self.lane(run.node).runner.cancel(run)
+        if run.node not in self._lanes:
+            return await self._context.runs.end(run, state="cancelled")
+        return await self._lanes[run.node].runner.cancel(run)
 
     async def _ask(self, lane: Lane, kind: RunKind, mode: str) -> Run:
         run = await self._context.runs.ask(lane.name, kind, mode)

@@ -427,6 +427,15 @@ async def test_a_file_of_ours_with_another_shape_is_refused(
     assert f"it is damaged ({name} is missing or altered)" in await refusal_to_open(file)
 
 
+async def test_a_schema_that_is_no_text_is_refused(file: Path) -> None:
+    """Python's own error, which has no code of SQLite's, is one line too."""
+    async with opened(file):
+        pass
+    file.write_bytes(file.read_bytes().replace(b"never changed", b"\xffever changed"))
+
+    assert "SQLite says: " in await refusal_to_open(file)
+
+
 async def test_what_a_person_has_added_is_left_alone(file: Path) -> None:
     """A view or an index for one's own queries does no harm."""
     async with opened(file):
