@@ -29,6 +29,7 @@ from cluster.schema import (
     sqlite_code,
     transaction,
 )
+from cluster.text import visible
 
 log = logging.getLogger(__name__)
 
@@ -234,7 +235,8 @@ async def open_database(path: Path, schema: Schema) -> AsyncIterator[Database]:
             raise DatabaseUnusable(f"{path}: {error}") from None
         except sqlite3.Error as error:
             remedy = REMEDIES.get(sqlite_code(error), "give another --data folder")
-            raise DatabaseUnusable(f"{path}: SQLite says: {error}; {remedy}") from None
+            said = visible(str(error).partition("\n")[0])  # it may hold what is in the file
+            raise DatabaseUnusable(f"{path}: SQLite says: {said}; {remedy}") from None
         try:
             async with _serving(Database(path), writer) as database:
                 yield database

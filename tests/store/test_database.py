@@ -431,7 +431,7 @@ async def test_a_schema_that_is_no_text_is_refused(file: Path) -> None:
     """Python's own error, which has no code of SQLite's, is one line too."""
     async with opened(file):
         pass
-    file.write_bytes(file.read_bytes().replace(b"never changed", b"\xffever changed"))
+    garble(file)
 
     assert "SQLite says: " in await refusal_to_open(file)
 
@@ -458,6 +458,11 @@ async def test_a_file_that_somebody_holds_is_refused(file: Path) -> None:
         sql.execute("BEGIN IMMEDIATE")
 
         assert "let the other program end" in await refusal_to_open(file)
+
+
+def garble(path: Path) -> None:
+    """A byte that is no text, in the middle of a trigger."""
+    path.write_bytes(path.read_bytes().replace(b"never changed", b"\xffever changed"))
 
 
 def truncate(path: Path) -> None:
