@@ -124,6 +124,32 @@ async def test_a_node_that_lost_its_disk_is_refilled_by_a_push(tmp_path: Path) -
         assert "new-epoch" in {line.kind for line in journal.lines}
 
 
+async def test_a_lost_disk_is_told_though_central_was_away_meanwhile(tmp_path: Path) -> None:
+    """Also when central had just found that it lacks some: it remembers the epoch by that."""
+    async with world(tmp_path) as w:
+        n1 = await w.node("n1")
+        await w.post("n1", lines(ROWS))
+        await w.pull("n1")
+        gone = w.central.sql("DELETE FROM records WHERE position % 100 = 7")
+
+        async def noticed() -> bool:
+            return (await w.poll("n1")).records.missing_at_central == gone
+
+        await until(noticed, "central has compared the sets")
+        w.central.kill()
+        n1.kill()
+        n1.wipe()
+        await n1.start()
+        await w.central.start()
+        await w.until_live("n1", "up")
+
+        async def told() -> bool:
+            journal = await w.central.call(central.JOURNAL, central.JournalAsk(node="n1"))
+            return "new-epoch" in {line.kind for line in journal.lines}
+
+        await until(told, "the journal tells of another database")
+
+
 async def test_central_that_lost_its_disk_gets_everything_again(tmp_path: Path) -> None:
     """The nodes say hello again, and a pull brings all."""
     async with world(tmp_path) as w:
