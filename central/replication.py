@@ -64,8 +64,8 @@ class Replication:
             await self._send_missing(status)
         await self.look(refused=self.tally.rejected)
 
-    async def look(self, refused: int = 0) -> None:
-        """Remember that the sets are equal, or exactly how they differ; move nothing.
+    async def look(self, refused: int = 0) -> bool:
+        """Remember that the sets are equal, or exactly how they differ; whether they do.
 
         `refused`: how many of the differing records the node is known not to take.
         """
@@ -74,7 +74,7 @@ class Replication:
         difference = status.records.as_digest() - own
         if difference == EMPTY:
             await self._prove(status)
-            return
+            return False
         found = Comparison(
             status.epoch,
             status.records.last_position,
@@ -93,6 +93,7 @@ class Replication:
         # A tidemark is a promise; central does not hold all that the node has.
         mark = None if found.missing_at_central else standing.tidemark
         await self.store.settle(self.link.name, Standing(mark, found))
+        return True
 
     async def _prove(self, status: NodeStatus) -> None:
         """The digests were equal: remember that central holds all, without moving a row."""

@@ -122,8 +122,8 @@ class Runner:
         try:
             async with self._moving, asyncio.timeout(LOOK_STALL_S) as stall:
                 tally = Tally(changed=lambda: stall.reschedule(loop.time() + LOOK_STALL_S))
-                await self._open_replication(tally).look()
-                self._poll()  # what was found shows at once
+                if await self._open_replication(tally).look():
+                    self._poll()  # what was found shows at once
         except (PeerFailed, Refusal, TimeoutError):
             pass  # nothing was moved; a later poll asks for it again
 

@@ -133,5 +133,31 @@ async def test_a_lying_node_harms_nobody_but_itself(
         }
 
 
+async def test_a_node_whose_position_never_stands_still_is_polled_at_its_pace(
+    tmp_path: Path, aiohttp_server: AiohttpServer
+) -> None:
+    """Each poll proves the sets equal at another position; a proof is no reason to poll again."""
+    asked = 0
+
+    async def answer(request: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        empty = {"count": 0, "last_position": asked, "digest": "0" * 16}
+        return web.json_response(status(**empty))
+
+    app = web.Application()
+    app.router.add_get("/v1/status", answer)
+    server = await aiohttp_server(app)
+    async with world(tmp_path, poll_interval_s=600.0) as w:
+        hello = central.Hello(name="liar", url=f"http://{server.host}:{server.port}")
+        await w.central.call(central.HELLO, hello)
+        await w.until_live("liar", "up")
+        polls = [await w.poll("liar") for _ in range(3)]
+        await w.node("honest")  # takes a while, in which much can be asked
+
+        assert {view.data for view in polls} == {"in_sync"}
+        assert asked <= 2 * (2 + len(polls))  # the hello's, perhaps one of its phase, and ours
+
+
 async def in_sync(w: World, name: str) -> bool:
     return (await w.poll(name)).data == "in_sync"
