@@ -31,7 +31,7 @@ def problem_response(problem: Problem) -> web.Response:
     )
 
 
-def http_refused(error: web.HTTPException) -> web.Response:
+def _http_refused(error: web.HTTPException) -> web.Response:
     """aiohttp's own errors in our words."""
     codes = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
     code = codes.get(error.status, "bad_request" if error.status < 500 else "internal")
@@ -50,7 +50,7 @@ class _Handler(RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         if isinstance(resp, web.HTTPException):
-            resp = http_refused(resp)
+            resp = _http_refused(resp)
         return await super().finish_response(request, resp, start_time)
 
     def handle_error(

@@ -20,7 +20,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from cluster.exchange import JSON, AskT, Exchange, ReplyT
-from cluster.handler import Runner, http_refused, problem_response
+from cluster.handler import Runner, problem_response
 from cluster.logs import GREETING
 from cluster.problem import Refusal
 from cluster.shape import wording
@@ -149,12 +149,10 @@ def fence(token: str, exchanges: tuple[Exchange[Any, Any], ...]) -> Middleware:
             return await handler(request)
         except Refusal as refusal:
             return problem_response(refusal.problem)
-        except web.HTTPException as error:
-            return http_refused(error)
         except web.RequestPayloadError as error:
             return problem_response(Refusal("bad_request", f"the body broke off: {error}").problem)
-        except (ConnectionError, asyncio.CancelledError):
-            raise
+        except (web.HTTPException, ConnectionError, asyncio.CancelledError):
+            raise  # cluster.handler tells of these, from wherever they come
         except Exception:
             log.exception("request failed", extra={"event": "bug", "path": request.path})
             return problem_response(

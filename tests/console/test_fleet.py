@@ -181,12 +181,17 @@ async def test_the_cursor_stays_while_a_dialog_or_details_lie_over_the_table(
         await until(lambda: "▌ node-3 " in text(app))
 
 
-async def test_runs_begin_at_the_top_with_those_under_way(fake: FakeCentral) -> None:
-    """x and Enter act on what is under way, not on a run that ended long ago."""
+def put_fifty_ended_runs(fake: FakeCentral) -> None:
+    """Each of fifty nodes has been pulled once."""
     put_fifty(fake)
     for number in range(1, 51):
         run = fake._run("pull", f"node-{number}")
         fake.put_run(msgspec.structs.replace(run, state="succeeded", ended=run.asked))
+
+
+async def test_runs_begin_at_the_top_with_those_under_way(fake: FakeCentral) -> None:
+    """x and Enter act on what is under way, not on a run that ended long ago."""
+    put_fifty_ended_runs(fake)
 
     async with console(fake) as (app, pilot):
         await pilot.press("2")
@@ -199,10 +204,7 @@ async def test_runs_begin_at_the_top_with_those_under_way(fake: FakeCentral) -> 
 
 async def test_g_shows_the_header_above_the_first_row(fake: FakeCentral) -> None:
     """Where all runs have ended the first row that can be chosen is the second."""
-    put_fifty(fake)
-    for number in range(1, 51):
-        run = fake._run("pull", f"node-{number}")
-        fake.put_run(msgspec.structs.replace(run, state="succeeded", ended=run.asked))
+    put_fifty_ended_runs(fake)
 
     async with console(fake) as (app, pilot):
         await pilot.press("2", "G")
