@@ -26,7 +26,7 @@ format: .venv/dev ## Put the code into its one format
 	@$(BIN)/ruff check --fix .
 
 bench: .venv/dev ## Print the figures beside their physical limits
-	@$(BIN)/python -m benchmarks.journey $(ARGS)
+	@$(BIN)/python -m benchmarks.replication $(ARGS)
 
 docs: .venv/dev ## Generate docs/protocol.md and docs/settings.md from the code
 	@$(BIN)/python -m docs.generate

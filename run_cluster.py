@@ -29,6 +29,7 @@ if None in map(
         "psutil",
         "textual",
         "uvloop",
+        *(["backports"] if sys.version_info < (3, 14) else []),
     ],
 ):
     print(
@@ -53,7 +54,7 @@ from cluster.local.equal import NotEqual, make_equal
 from cluster.local.folder import FolderUnusable, claimed
 from cluster.local.members import Cluster, Member, StartFailed, how_ended
 from cluster.local.patience import EndedAtOnce, Patience
-from cluster.local.settings import ClusterSettings, node_flags
+from cluster.local.settings import ClusterSettings, central_flags, node_flags
 from cluster.peer import PeerFailed, open_session
 from cluster.program import OK, UNUSABLE, USAGE
 from cluster.protocol import central as protocol
@@ -126,7 +127,7 @@ class Visit:
             async with self._patience.phase() as phase:
                 begun_s = loop.time()
                 self._tell(f"starting central and {settings.nodes} nodes")
-                await cluster.start(flags)
+                await cluster.start(central_flags(settings), flags)
                 self._tell(
                     f"central is at {cluster.central.url}, the token in {settings.data}/token; "
                     f"{settings.nodes} nodes ready in {loop.time() - begun_s:.1f} s"

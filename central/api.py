@@ -11,14 +11,14 @@ from cluster.clock.state import ClockState
 from cluster.exchange import Nothing
 from cluster.metrics import clock_metrics, metrics_response
 from cluster.openapi import document_response
-from cluster.pages import page_response
+from cluster.pages import answer_page
 from cluster.problem import Refusal
 from cluster.protocol import central as protocol
 from cluster.protocol import shared
-from cluster.protocol.shared import Health, RecordPage
+from cluster.protocol.shared import Health
 from cluster.protocol.views import CentralStatus, NodeView, Run
 from cluster.records import Filter
-from cluster.server import accepted, serve
+from cluster.server import serve
 
 
 def routes() -> list[web.RouteDef]:
@@ -80,7 +80,7 @@ async def hello(request: web.Request, ask: protocol.Hello) -> NodeView:
 
 
 async def change(request: web.Request, ask: protocol.NodeChange) -> NodeView:
-    return (await request.app[PARTS].fleet.move(ask.name, ask.url)).view()
+    return (await request.app[PARTS].fleet.change(ask)).view()
 
 
 async def remove(request: web.Request, ask: protocol.Named) -> protocol.Gone:
@@ -134,16 +134,10 @@ async def cancel(request: web.Request, ask: protocol.RunId) -> Run:
     return await parts.fleet.cancel(found)
 
 
-async def records(
-    request: web.Request, ask: protocol.CentralRecordsAsk
-) -> RecordPage | web.StreamResponse:
+async def records(request: web.Request, ask: protocol.CentralRecordsAsk) -> web.StreamResponse:
     store = request.app[PARTS].context.store
-    media_type = accepted(request, protocol.RECORDS.gives)
-    if ask.epoch not in (None, store.epoch):
-        raise Refusal("epoch_changed", f"the epoch is {store.epoch}; begin again with after=0")
     wanted = Filter(ask.node, ask.stream, ask.since, ask.until)
-    page = await store.page(ask.after, ask.limit, wanted)
-    return page_response(page, store.epoch, media_type)
+    return await answer_page(request, ask, wanted, store.records, store.epoch)
 
 
 async def journal(request: web.Request, ask: protocol.JournalAsk) -> protocol.JournalPage:

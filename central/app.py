@@ -26,6 +26,7 @@ from cluster.peer import Peer, open_session
 from cluster.problem import Refusal
 from cluster.protocol.central import EXCHANGES, JournalAsk
 from cluster.server import PortTaken, fence
+from cluster.throttle import UNLIMITED
 
 
 def build_app(settings: CentralSettings, token: str) -> web.Application:
@@ -68,7 +69,9 @@ async def _parts(
             tasks,
             asyncio.Semaphore(settings.runs_at_once),
             settings.poll_interval,
-            lambda url: Peer(session, url, token),
+            lambda url, throttle=UNLIMITED: Peer(session, url, token, throttle),
+            settings.max_rate,
+            settings.pull_every,
         )
         fleet = Fleet(context)
         for line in await journal.lines(JournalAsk()):

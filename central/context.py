@@ -25,4 +25,6 @@ class Context:
     tasks: Background
     slots: asyncio.Semaphore  # how many nodes may replicate at the same time
     poll_interval_s: float
-    peer: Callable[[str], Peer]  # by base URL
+    peer: Callable[..., Peer]  # by base URL, and a throttle
+    max_rate: float | None = None  # bytes a second that runs of one node may move
+    pull_every_s: float = 0.0  # how often a node is pulled without being asked; 0: never

@@ -6,7 +6,7 @@ from contextlib import suppress
 from central.context import Context
 from central.lane import Lane
 from cluster.problem import Refusal
-from cluster.protocol.central import Gone, Hello
+from cluster.protocol.central import Gone, Hello, NodeChange
 from cluster.protocol.views import Run, RunKind, StateCounts
 
 
@@ -21,8 +21,8 @@ class Fleet:
 
     async def load(self) -> None:
         """Start the lanes of the nodes that central knew before."""
-        for name, url in await self._context.store.nodes():
-            self._start(name, url)
+        for name, url, pull_every_s in await self._context.store.nodes():
+            self._start(name, url, pull_every_s)
 
     def lanes(self) -> list[Lane]:
         """By name."""
@@ -51,11 +51,16 @@ class Fleet:
             lane.wake()
             return lane
 
-    async def move(self, name: str, url: str) -> Lane:
-        """A node has another address."""
+    async def change(self, change: NodeChange) -> Lane:
+        """A node has another address, or is to be pulled at another pace."""
         async with self._changing:
-            lane = self.lane(name)
-            await self._move(lane, url)
+            lane = self.lane(change.name)
+            if change.url is not None:
+                await self._move(lane, change.url)
+            if change.pull_every is not None:
+                await self._context.store.set_pull_every(lane.name, change.pull_every)
+                lane.pull_every_s = change.pull_every
+                self._tell("pull-every", f"pulled every {change.pull_every:g} s", lane.name)
             lane.wake()
             return lane
 
@@ -146,8 +151,10 @@ class Fleet:
             sum(view.data == "in_sync" and view.live == "up" for view in views),
         )
 
-    def _start(self, name: str, url: str) -> None:
+    def _start(self, name: str, url: str, pull_every_s: float | None = None) -> None:
         self._lanes[name] = lane = Lane(self._context, name, url)
+        if pull_every_s is not None:
+            lane.pull_every_s = pull_every_s
         lane.start()
 
     def _tell(self, kind: str, text: str, name: str) -> None:

@@ -11,9 +11,13 @@ import hashlib
 from dataclasses import replace
 from random import Random
 
+from yarl import URL
+
 from central.context import Context
+from central.lineage import Lineage
 from central.link import Link, Polled
 from central.liveness import ANSWERED, Liveness, missed
+from central.page_size import PageSize
 from central.replication import Replication
 from central.runner import Runner
 from central.standing import Judgement, Standing, Tidemark, judge
@@ -23,6 +27,8 @@ from cluster.peer import PeerFailed
 from cluster.problem import Refusal
 from cluster.protocol.node import NodeStatus
 from cluster.protocol.views import Level, Live, NodeRecords, NodeView
+from cluster.settings import LOOPBACK
+from cluster.throttle import Throttle
 
 RETRY_CAP_S = 60.0
 POLL_TIMEOUT_MAX_S = 5.0
@@ -38,6 +44,10 @@ class Lane:
         self.runner = Runner(context, name, self._replication, self.wake, self.show)
         self._context = context
         self._link = Link(context.peer(url), name)
+        self.pull_every_s = context.pull_every_s
+        self._lineage = Lineage(context, name)
+        self._throttle = Throttle(context.max_rate)
+        self._size = PageSize()
         self._liveness = Liveness()
         self._status: NodeStatus | None = None
         self._judgement = Judgement("unknown", NodeRecords())
@@ -48,6 +58,7 @@ class Lane:
         self._proven: int | None = None
         self._next_try: int | None = None
         self._compared_s = float("-inf")
+        self._pulled_s = float("-inf")
         self._wake = asyncio.Event()
         self._polls: set[asyncio.Future[None]] = set()
         self._backoff = Backoff(context.poll_interval_s, RETRY_CAP_S, Random())
@@ -130,43 +141,47 @@ class Lane:
 
     async def _compare(self, polled: Polled, sent_us: int) -> None:
         """Judge by the digests; what is to be proven or looked into is the runner's work."""
-        status = polled.status
+        status, name = polled.status, self.name
+        self._note(polled, sent_us)
         try:
-            own, standing = await self._context.store.standing(self.name)
+            own, _ = await self._context.store.standing(name)
+            await self._lineage.meet(status, own, self._link)
+            own, standing = await self._context.store.standing(name)
+            self._standing = standing
+            self._judgement = judge(status.epoch, status.records, own, standing)
+            missing = self._judgement.records.missing_at_central
+            await self._lineage.note(status, missing, sent_us)
         except Refusal as refusal:  # our own database: tells nothing about the node
             self._liveness = missed(self._liveness, PeerFailed("internal", str(refusal)))
             self._judgement = replace(self._judgement, data="unknown")
             return
-        self._note(polled, sent_us, standing)
-        self._standing = standing
-        self._judgement = judge(status.epoch, status.records, own, standing)
         if self._judgement.data == "in_sync":
             self._proven = self._last_seen
             if standing.tidemark != Tidemark(status.epoch, status.records.last_position):
                 self.runner.look()
+            elif status.retention.due:
+                self.runner.release()
+        elif self._is_pull_due(missing):
+            await self._context.runs.ask(name, "pull", "incremental", scheduled=True)
+            self.runner.run_asked()
         elif not self._judgement.explained and self._may_look_closer():
             self.runner.look()
 
-    def _note(self, polled: Polled, sent_us: int, standing: Standing) -> None:
+    def _is_pull_due(self, missing: int | None) -> bool:
+        """Whether central is to pull without being asked."""
+        now_s = asyncio.get_running_loop().time()
+        due = self.pull_every_s and now_s - self._pulled_s >= self.pull_every_s
+        if not due or missing == 0 or self._context.runs.open_of(self.name):
+            return False
+        self._pulled_s = now_s
+        return True
+
+    def _note(self, polled: Polled, sent_us: int) -> None:
         status = polled.status
-        self._tell_new_epoch(status, standing)
         self._status = status
         self._rtt_ms = round(polled.rtt_s * 1000, 3)
         self._last_seen = sent_us + int(polled.rtt_s * 1e6)
         self._apart_ms = round((status.now - (sent_us + self._last_seen) / 2) / 1000, 3)
-
-    def _tell_new_epoch(self, status: NodeStatus, standing: Standing) -> None:
-        remembered = standing.tidemark or standing.comparison
-        known = remembered.epoch if remembered else status.epoch
-        before = self._status.epoch if self._status else known
-        if status.epoch != before:
-            self._context.journal.write(
-                "warning",
-                "new-epoch",
-                f"came back with another database, which holds {status.records.count} records; "
-                "a push restores what central holds",
-                self.name,
-            )
 
     def _may_look_closer(self) -> bool:
         now_s = asyncio.get_running_loop().time()
@@ -205,8 +220,10 @@ class Lane:
 
     def _replication(self, tally: Tally) -> Replication:
         # A link of its own, so that it counts this replication's bytes only.
-        link = Link(self._context.peer(self.url), self.name)
-        return Replication(link, self._context.store, self._context.clock.now_us, tally)
+        peer = self._context.peer(self.url, self._throttle)
+        link = Link(peer, self.name, compress=not LOOPBACK.match(URL(self.url).host or ""))
+        context = self._context
+        return Replication(link, context.store, context.clock.now_us, tally, self._size)
 
     def show(self) -> None:
         """Put the newest view on the board."""
@@ -234,5 +251,7 @@ class Lane:
             version=status.version if status else None,
             epoch=status.epoch if status else None,
             tidemark=self._standing.tidemark.position if self._standing.tidemark else None,
+            pull_every=self.pull_every_s or None,
+            loss=self._lineage.loss,
             run=self.runner.run,
         )

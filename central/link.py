@@ -1,49 +1,30 @@
 """A link: one node as central reaches it, in typed calls.
 
-What comes back from a node is checked here: it must be the node that it was taken for. Failures
-come out as PeerFailed with a reason from a closed set.
+What comes back from a node is checked here: it must be the node that it was taken for, and each
+page is opened apart from our database before anything of it may go in. Failures come out as
+PeerFailed with a reason from a closed set.
 """
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import msgspec
-
-from central.store import SetAside
-from cluster.exchange import Exchange, Nothing
-from cluster.peer import Peer, PeerFailed
+from cluster import arrival, page_file
+from cluster.arrival import CheckedPage
+from cluster.digest import EMPTY, ID_DIGITS, Digest, bounds, children
+from cluster.exchange import SQLITE, Nothing
+from cluster.inside import Inside, digest_of
+from cluster.page_file import CHECKSUM, PageFile
+from cluster.peer import Download, Peer, PeerFailed
+from cluster.problem import Refusal
 from cluster.protocol import node as protocol
-from cluster.protocol.shared import Count, Mark, Receipt, ServedRecord, served
-from cluster.record import Record, RowError, id_text
+from cluster.protocol.shared import POSITION_MAX, Receipt
+from cluster.record import RowError, id_text, parse_id
 
-TRANSFER_TIMEOUT_S = 30.0  # one page, even on a slow line
-PAGE_RECORDS = 2_000
-
-
-class RawPage(msgspec.Struct, frozen=True):
-    """A page whose records are still to be read, one by one: a bad one must not cost the rest."""
-
-    epoch: Mark
-    records: list[msgspec.Raw]
-    next: Count
-    more: bool
-
-
-class RawFetched(msgspec.Struct, frozen=True):
-    """The same for records by id."""
-
-    records: list[msgspec.Raw]
-    more: bool
-
-
-RAW_RECORDS: Exchange[protocol.RecordsAsk, RawPage] = Exchange(
-    **(vars(protocol.RECORDS) | {"reply": RawPage})
-)
-RAW_FETCH: Exchange[protocol.FetchAsk, RawFetched] = Exchange(
-    **(vars(protocol.FETCH) | {"reply": RawFetched})
-)
-_RECORD = msgspec.json.Decoder(ServedRecord)
+TRANSFER_TIMEOUT_S = 60.0  # one page, even on a slow line
+#: A page of at most this many records is compressed even where that saves no time.
+SMALL_PAGE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +35,21 @@ class Polled:
     rtt_s: float
 
 
-class Link:
-    """One node at its address."""
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A page that came. While `more`, go on after the position `next`."""
 
-    def __init__(self, peer: Peer, name: str) -> None:
+    page: CheckedPage
+    next: int
+    more: bool
+
+
+class Link:
+    """One node at its address. `compress`: always, not only small pages."""
+
+    def __init__(self, peer: Peer, name: str, *, compress: bool = False) -> None:
         self._peer = peer
+        self._compress = compress
         self.name = name
 
     @property
@@ -68,41 +59,79 @@ class Link:
 
     async def status(self, timeout_s: float) -> Polled:
         start = time.monotonic()
-        status = await self._peer.call(protocol.STATUS, Nothing(), timeout_s=timeout_s)
+        status = await self._peer.call(
+            protocol.STATUS, Nothing(), timeout_s=timeout_s, compress=True
+        )
         if status.node != self.name:
             raise PeerFailed("wrong_node", f"{status.node} answers there, not {self.name}")
         return Polled(status, time.monotonic() - start)
 
-    async def page(self, epoch: str, after: int) -> RawPage:
+    async def page(self, epoch: str, after: int, limit: int, upto: int) -> Arrived:
         """PeerFailed `epoch_changed` when the node's database is another one by now."""
-        ask = protocol.RecordsAsk(after=after, limit=PAGE_RECORDS, epoch=epoch)
-        page = await self._peer.call(RAW_RECORDS, ask, timeout_s=TRANSFER_TIMEOUT_S)
-        if page.epoch != epoch:
-            raise PeerFailed("epoch_changed", f"the epoch is {page.epoch} now")
-        if (page.more and page.next <= after) or len(page.records) > PAGE_RECORDS:
+        ask = protocol.RecordsAsk(after=after, limit=limit, epoch=epoch, upto=upto)
+        arrived = await self._arrived(
+            epoch,
+            await self._peer.download(
+                protocol.RECORDS,
+                ask,
+                accept=SQLITE,
+                timeout_s=TRANSFER_TIMEOUT_S,
+                compress=self._compress or limit <= SMALL_PAGE,
+            ),
+        )
+        if arrived.page.count > limit or not after <= arrived.next:
             raise PeerFailed("bad_schema", "the page is not the one that was asked for")
-        return page
+        if arrived.more and arrived.next == after:
+            raise PeerFailed("bad_schema", "the page leads nowhere")
+        return arrived
 
-    async def fetch(self, ids: Sequence[bytes]) -> RawFetched:
-        ask = protocol.FetchAsk([id_text(one) for one in ids])
-        reply = await self._peer.call(RAW_FETCH, ask, timeout_s=TRANSFER_TIMEOUT_S)
-        if len(reply.records) > len(ids) or (reply.more and not reply.records):
+    async def fetch(
+        self, epoch: str, windows: Sequence[str], first: bytes, limit: int, upto: int
+    ) -> Arrived:
+        """What is inside of windows, in the order of ids from `first` on."""
+        ask = protocol.FetchAsk(
+            windows=list(windows), epoch=epoch, first=id_text(first), limit=limit, upto=upto
+        )
+        arrived = await self._arrived(
+            epoch,
+            await self._peer.download(
+                protocol.FETCH,
+                ask,
+                accept=SQLITE,
+                timeout_s=TRANSFER_TIMEOUT_S,
+                compress=self._compress or limit <= SMALL_PAGE,
+            ),
+        )
+        low, high = bounds(windows[0])[0], bounds(windows[-1])[1]
+        page = arrived.page
+        inside = not page.count or max(low, first) <= page.min_id <= page.max_id <= high
+        if not inside or page.count > limit or (arrived.more and not page.count):
             raise PeerFailed("bad_schema", "other records than those asked for")
-        return reply
+        return arrived
 
-    async def digest(self, windows: list[str], upto: int) -> protocol.Digests:
+    async def digest(self, epoch: str, windows: list[str], upto: int) -> list[Inside]:
+        """The windows, open, as of the position `upto`."""
         ask = protocol.DigestAsk(windows, upto)
-        reply = await self._peer.call(protocol.DIGEST, ask, timeout_s=TRANSFER_TIMEOUT_S)
+        reply = await self._peer.call(
+            protocol.DIGEST, ask, timeout_s=TRANSFER_TIMEOUT_S, compress=True
+        )
+        if reply.epoch != epoch:
+            raise PeerFailed("epoch_changed", f"the epoch is {reply.epoch} now")
         if [view.window for view in reply.windows] != windows:
             raise PeerFailed("bad_schema", "other windows than those asked for")
-        return reply
+        return [_opened(view) for view in reply.windows]
 
-    async def append(self, rows: Sequence[Record]) -> Receipt:
+    async def append(self, page: PageFile) -> Receipt:
         """Hand records over; the node inserts what it lacks."""
-        body = msgspec.json.Encoder().encode_lines([served(row, 0).row() for row in rows])
+        checksum = await asyncio.to_thread(page_file.checksum, page.content)
         try:
             receipt = await self._peer.call(
-                protocol.APPEND, Nothing(), timeout_s=TRANSFER_TIMEOUT_S, body=body
+                protocol.APPEND,
+                Nothing(),
+                timeout_s=TRANSFER_TIMEOUT_S,
+                body=page.content,
+                headers={"Content-Type": SQLITE, CHECKSUM: checksum},
+                compress=self._compress or page.count <= SMALL_PAGE,
             )
         except PeerFailed as failure:
             if failure.problem is None or failure.problem.code != "rows_rejected":
@@ -112,27 +141,58 @@ class Link:
                 received=len(rejected), inserted=0, duplicate=0, conflict=0, rejected=rejected
             )
         taken = receipt.inserted + receipt.duplicate + receipt.conflict + len(receipt.rejected)
-        if not receipt.received == taken == len(rows):
+        if not receipt.received == taken == page.count:
             raise PeerFailed("bad_schema", "the receipt does not add up")
         return receipt
 
+    async def due(self) -> protocol.Due:
+        """What the node would like to drop."""
+        return await self._peer.call(protocol.DUE, Nothing(), timeout_s=TRANSFER_TIMEOUT_S)
 
-def checked(
-    name: str, rows: Sequence[msgspec.Raw]
-) -> tuple[list[tuple[Record, int]], list[SetAside]]:
-    """Records that central can take, with their positions, and the others with their reason."""
-    good: list[tuple[Record, int]] = []
-    bad: list[SetAside] = []
-    for raw in rows:
+    async def drop(self, epoch: str, proven: list[protocol.WindowDigest]) -> int:
+        """Tell the node what central holds of that; how many records it has dropped."""
+        ask = protocol.DropAsk(epoch, proven)
+        return (await self._peer.call(protocol.DROP, ask, timeout_s=TRANSFER_TIMEOUT_S)).records
+
+    async def _arrived(self, epoch: str, download: Download) -> Arrived:
+        """A page out of an answer. PeerFailed when it is none, or not of this node."""
+        headers = download.headers
+        if headers.get("Tidehold-Epoch") != epoch:
+            raise PeerFailed("epoch_changed", f"the epoch is {headers.get('Tidehold-Epoch')} now")
         try:
-            row = _RECORD.decode(raw)
-            good.append((row.row().record(name), row.position))
-        except RowError as error:
-            bad.append(SetAside(error.code, _text(raw), str(error)))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            bad.append(SetAside("bad_row", _text(raw), str(error)))
-    return good, bad
+            page = await asyncio.to_thread(
+                arrival.check, download.content, self.name, headers.get(CHECKSUM)
+            )
+            following = int(headers.get("Tidehold-Next", ""))
+            if following > POSITION_MAX:
+                raise ValueError(following)
+        except Refusal as refusal:
+            raise PeerFailed("bad_schema", f"a page that is none: {refusal}") from None
+        except ValueError:
+            raise PeerFailed("bad_schema", "a page that does not say where it ends") from None
+        return Arrived(page, following, headers.get("Tidehold-More") == "true")
 
 
-def _text(raw: msgspec.Raw) -> str:
-    return bytes(raw).decode("utf-8", "replace")
+def _opened(view: protocol.WindowView) -> Inside:
+    """An open window as the node tells it. PeerFailed unless it is the sum of what is in it."""
+    try:
+        whole = Digest.parse(view.count, view.digest)
+        if view.dropped:
+            return Inside(view.window, whole, dropped=True)
+        if view.children is not None:
+            if len(view.window) == ID_DIGITS:
+                raise ValueError("nothing is inside one record")
+            parts = zip(children(view.window), view.children, strict=True)
+            inside = {child: Digest.parse(*part) for child, part in parts if part is not None}
+            opened = Inside(view.window, sum(inside.values(), EMPTY), children=inside)
+        else:
+            listed = {parse_id(text): int(value, 16) for text, value in view.elements or ()}
+            low, high = bounds(view.window)
+            if not all(low <= one <= high for one in listed):
+                raise ValueError("ids of other windows")
+            opened = Inside(view.window, digest_of(listed), elements=listed)
+    except (ValueError, RowError) as error:
+        raise PeerFailed("bad_schema", f"window {view.window!r}: {error}") from None
+    if opened.digest != whole:
+        raise PeerFailed("bad_schema", f"window {view.window!r} is not the sum of its parts")
+    return opened

@@ -1,35 +1,54 @@
 """Reconcile: find exactly what each side lacks by comparing digests of windows.
 
-Both sides cut their sets by hex digits of the id. Equal digests end a branch; a window in which
-the node holds few records is compared by its (id, hash) list. UUIDv7 ids begin with the time, so
-one outage is one window. The idea is range-based set reconciliation (A. Meyer, 2023) on fixed
-boundaries. Only records up to `upto` count at the node, so a busy node can be compared exactly.
+Both sides open the same windows; equal digests end a branch, a window that is empty on one side is
+named as a whole, and small ones are compared by their (id, hash) lists. UUIDv7 ids begin with the
+time, so one outage is one window. The idea is range-based set reconciliation (A. Meyer, 2023) on
+fixed boundaries. Only records up to the status's position count at the node, so a busy node can
+be compared exactly.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from central.link import Link
+from central.standing import Part
 from central.store import CentralStore
-from cluster.digest import EMPTY, ID_DIGITS, Digest, bounds, children
+from cluster.digest import EMPTY, Digest, children
+from cluster.inside import Inside, group
 from cluster.peer import PeerFailed
-from cluster.protocol.node import NodeStatus, WindowView
-from cluster.record import RowError, id_text, next_id, parse_id
-
-WINDOWS_AT_ONCE = 32
-ELEMENTS_AT_ONCE = 5_000
+from cluster.protocol.node import WINDOWS_MAX, NodeStatus
+from cluster.windows import SPLIT_ABOVE
 
 
 @dataclass(slots=True)
 class Difference:
-    """What differs in a part of the set: ids, with the node's hash where the node has them."""
+    """What differs in some windows.
 
-    missing_at_central: list[bytes] = field(default_factory=list)
-    missing_at_node: list[bytes] = field(default_factory=list)
-    conflicts: list[bytes] = field(default_factory=list)
+    `conflicts`: records with another content on each side. `gone`: records of windows that the
+    node has dropped, and that central nevertheless does not hold alike.
+    """
 
-    def __len__(self) -> int:
-        return len(self.missing_at_central) + len(self.missing_at_node) + len(self.conflicts)
+    at_node: list[Part] = field(default_factory=list)
+    at_central: list[Part] = field(default_factory=list)
+    conflicts: int = 0
+    gone: int = 0
+
+    @property
+    def is_none(self) -> bool:
+        return not (self.at_node or self.at_central or self.conflicts or self.gone)
+
+    @property
+    def missing_at_central(self) -> int:
+        return sum(part.size for part in self.at_node)
+
+    @property
+    def missing_at_node(self) -> int:
+        return sum(part.size for part in self.at_central)
+
+
+Frontier = list[tuple[str, Digest | None]]  # windows to be opened, with what the node claims
 
 
 async def differences(
@@ -37,42 +56,45 @@ async def differences(
 ) -> AsyncIterator[Difference]:
     """The differences between a node at the moment of `status` and central, part by part."""
     upto = status.records.last_position
-    frontier: list[tuple[str, Digest | None]] = [(await _start(link, store, status), None)]
+    start, alike = await _start(link, store, status), True
+    frontier: Frontier = [(start, None)]
     while frontier:
         # The last ones first: deep before wide, so that the frontier stays short.
-        asked, frontier = frontier[-WINDOWS_AT_ONCE:], frontier[:-WINDOWS_AT_ONCE]
-        reply = await link.digest([window for window, _ in asked], upto)
-        if reply.epoch != status.epoch:
-            raise PeerFailed("epoch_changed", f"the epoch is {reply.epoch} now")
-        for view, (_, claimed) in zip(reply.windows, asked, strict=True):
-            _check(view, claimed)
-            if view.children is not None:
-                frontier += await _differing(link.name, store, view)
-            else:
-                async for part in _compare_lists(link.name, store, view):
-                    yield part
-
-
-def _check(view: WindowView, claimed: Digest | None) -> None:
-    """PeerFailed unless a window is what was claimed, and the sum of its parts.
-
-    Otherwise a lie could go on for ever. An honest node whose rows are deleted meanwhile fails
-    too; the next attempt begins with a new status. Nothing is claimed of the first window: where
-    a failing disk has changed a hash, the rows are no longer what the status says, and all that
-    is whole must be found nevertheless.
-    """
-    if view.children is not None and len(view.window) < ID_DIGITS:
-        parts = [Digest.parse(child.count, child.digest) for child in view.children]
-        inside = {child.window for child in view.children} <= set(children(view.window))
-    else:
-        parts = [Digest(1, int(value, 16)) for _, value in view.elements or ()]
-        low, high = (id_text(edge) for edge in bounds(view.window))
-        inside = view.children is None and all(
-            low <= text.lower() <= high for text, _ in view.elements or ()
+        asked, frontier = sorted(frontier[-WINDOWS_MAX:]), frontier[:-WINDOWS_MAX]
+        names = [window for window, _ in asked]
+        opened, own = await _open_both(
+            link.digest(status.epoch, names, upto), store.records.open(link.name, names)
         )
-    whole = Digest.parse(view.count, view.digest)
-    if not inside or whole != sum(parts, EMPTY) or claimed not in (None, whole):
-        raise PeerFailed("bad_schema", f"window {view.window!r} is not what it was said to be")
+        found, lone = Difference(), list[_Lone]()
+        for theirs, ours, (_, claimed) in zip(opened, own, asked, strict=True):
+            if claimed not in (None, theirs.digest):
+                raise PeerFailed(
+                    "bad_schema", f"window {theirs.window!r} is not what it was said to be"
+                )
+            frontier += _compare(theirs, ours, found, lone)
+        frontier += await _find_lone(store, link.name, lone, found)
+        alike = alike and found.is_none
+        yield found
+    if alike and start:
+        # And yet the sets differ: what is kept of a window above is wrong, and heals when opened.
+        above = [start[:end] for end in range(len(start) + 1)]
+        await _open_both(
+            link.digest(status.epoch, above, upto), store.records.open(link.name, above)
+        )
+
+
+async def _open_both(
+    theirs: Coroutine[Any, Any, list[Inside]], ours: Coroutine[Any, Any, list[Inside]]
+) -> tuple[list[Inside], list[Inside]]:
+    """The same windows on both sides, at the same time."""
+    own = asyncio.ensure_future(ours)
+    try:
+        return await theirs, await own
+    finally:
+        own.cancel()
+        await asyncio.wait([own])
+        if not own.cancelled():
+            own.exception()  # when theirs has failed, nobody asks for ours any more
 
 
 async def _start(link: Link, store: CentralStore, status: NodeStatus) -> str:
@@ -80,51 +102,69 @@ async def _start(link: Link, store: CentralStore, status: NodeStatus) -> str:
 
     Usually the one that holds central's; the whole where the node has ids outside of it.
     """
-    span = await store.span(link.name)
+    span = await store.records.span(link.name)
     if not span:
         return ""
-    reply = await link.digest([span], status.records.last_position)
-    return span if reply.windows[0].count == status.records.count else ""
+    (opened,) = await link.digest(status.epoch, [span], status.records.last_position)
+    return span if opened.digest.count == status.records.count else ""
 
 
-async def _differing(
-    name: str, store: CentralStore, view: WindowView
-) -> list[tuple[str, Digest | None]]:
-    """The children of a window whose digests are not the same on both sides, with the node's."""
-    own = await store.child_digests(name, view.window)
-    theirs = {
-        child.window: Digest.parse(child.count, child.digest) for child in view.children or ()
-    }
-    return [
-        (child, theirs.get(child, EMPTY))
-        for child in children(view.window)
-        if own.get(child, EMPTY) != theirs.get(child, EMPTY)
-    ]
+class _Lone(NamedTuple):
+    """A window in which central seems to have one record more: digests subtract to its hash."""
+
+    window: str
+    theirs: Digest
+    hash: int
 
 
-async def _compare_lists(
-    name: str, store: CentralStore, view: WindowView
-) -> AsyncIterator[Difference]:
-    """The node's short list against central's own, which may be long: in pieces."""
-    theirs = _listed(view)
-    first: bytes | None = b""
-    while first is not None:
-        own = await store.elements(name, view.window, first, ELEMENTS_AT_ONCE)
-        part = Difference()
-        for record_id, value in own.items():
-            their_value = theirs.pop(record_id, None)
-            if their_value is None:
-                part.missing_at_node.append(record_id)
-            elif their_value != value:
-                part.conflicts.append(record_id)
-        first = next_id(max(own)) if len(own) == ELEMENTS_AT_ONCE else None
-        if first is None:
-            part.missing_at_central = sorted(theirs)
-        yield part
+def _compare(theirs: Inside, ours: Inside, found: Difference, lone: list[_Lone]) -> Frontier:
+    """Note what differs in one window; the windows below it that have to be opened too."""
+    if theirs.dropped:
+        found.gone += max(1, abs(theirs.digest.count - ours.digest.count))
+        return []
+    if theirs.elements is not None and ours.elements is not None:
+        _compare_lists(theirs.elements, ours.elements, found)
+        return []
+    deeper: Frontier = []
+    their_parts, our_parts = _parts(theirs), _parts(ours)
+    for child in children(theirs.window):
+        there, here = their_parts.get(child, EMPTY), our_parts.get(child, EMPTY)
+        if there == here:
+            continue
+        if here == EMPTY:
+            found.at_node.append(Part(child, there.count))
+        elif there == EMPTY:
+            found.at_central.append(Part(child, here.count))
+        elif here.count - there.count == 1 and here.count <= SPLIT_ABOVE:
+            lone.append(_Lone(child, there, (here - there).sum))
+        else:
+            deeper.append((child, there))
+    return deeper
 
 
-def _listed(view: WindowView) -> dict[bytes, int]:
-    try:
-        return {parse_id(text): int(value, 16) for text, value in view.elements or ()}
-    except RowError as error:
-        raise PeerFailed("bad_schema", str(error)) from None
+def _parts(inside: Inside) -> dict[str, Digest]:
+    """The digests of a window's children, also where it came as a list."""
+    if inside.children is not None:
+        return inside.children
+    return group(inside.elements or {}, len(inside.window) + 1)
+
+
+def _compare_lists(theirs: dict[bytes, int], ours: dict[bytes, int], found: Difference) -> None:
+    found.at_node += [Part(one.hex(), 1) for one in theirs.keys() - ours.keys()]
+    found.at_central += [Part(one.hex(), 1) for one in ours.keys() - theirs.keys()]
+    found.conflicts += sum(theirs[one] != ours[one] for one in theirs.keys() & ours.keys())
+
+
+async def _find_lone(
+    store: CentralStore, name: str, lone: list[_Lone], found: Difference
+) -> Frontier:
+    """Name the records that subtraction has given away; the windows where it was mistaken."""
+    deeper: Frontier = []
+    lists = await store.lists(name, [one.window for one in lone]) if lone else []
+    for (window, theirs, value), listed in zip(lone, lists, strict=True):
+        ids = [record_id for record_id, held in listed.items() if held == value]
+        if len(ids) == 1:
+            found.at_central.append(Part(ids[0].hex(), 1))
+        else:
+            deeper.append((window, theirs))
+    return deeper

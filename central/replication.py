@@ -2,25 +2,33 @@
 
 Both begin with a status, which fixes the node's set at one moment: epoch, last position and
 digest. Pull brings central to that set, push the node to central's. Both may be cut anywhere and
-be begun again: rows are inserted only if missing, and the tidemark moves with the rows.
+be begun again: rows are inserted only if missing, and the tidemark moves with the rows. The next
+page is fetched, or prepared, while this one is inserted.
 """
 
-import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from central.link import Link, checked
-from central.reconcile import differences
-from central.standing import Comparison, Standing, Tidemark
-from central.store import CentralStore, SetAside
+from central.link import Arrived, Link
+from central.page_size import PageSize
+from central.prefetch import prefetched
+from central.reconcile import Difference, differences
+from central.standing import Comparison, Head, Part, Standing, Tidemark
+from central.store import CentralStore
 from central.tally import Tally
 from cluster.digest import EMPTY, Digest
-from cluster.protocol.node import NodeStatus
-from cluster.record import Record, next_id
+from cluster.page_file import PageFile
+from cluster.peer import PeerFailed
+from cluster.protocol.node import WINDOWS_MAX, NodeStatus
+from cluster.protocol.shared import PAGE_FILE_RECORDS_MAX, POSITION_MAX
+from cluster.record import next_id
 
 STATUS_TIMEOUT_S = 10.0
-BATCH_RECORDS = 500
-BATCH_BYTES = 1024 * 1024
+BACKLOG = 50_000  # more than this, and records that are born now do not wait for its end
+HEAD_RECORDS = 1_000
+HEAD_EVERY_S = 1.0
+REMEMBERED = 1_000  # windows of a difference
 
 
 @dataclass(slots=True)
@@ -31,12 +39,14 @@ class Replication:
     store: CentralStore
     now_us: Callable[[], int]
     tally: Tally = field(default_factory=Tally)
+    size: PageSize = field(default_factory=PageSize)
+    backlog: int = BACKLOG
     _found: int = 0  # records that are known to be moved by this run
     _held: int = 0  # the position up to which pages were taken before
 
     async def pull(self, mode: str) -> None:
         """Bring central to all that the node holds now. PeerFailed when the node fails."""
-        status = (await self.link.status(STATUS_TIMEOUT_S)).status
+        status = await self._status()
         own, standing = await self.store.standing(self.link.name)
         if mode == "incremental" and status.records.as_digest() == own:
             await self._prove(status)
@@ -45,9 +55,11 @@ class Replication:
             self._held = standing.tidemark.position
         if own == EMPTY:
             await self._begin(status)
-        start = 0 if mode == "full" or own == EMPTY else _follows(standing, status)
+        start = _start(mode, own, standing, status)
         if start is not None:
-            await self._take_pages(status, start)
+            if mode == "incremental" and status.records.last_position - start > self.backlog:
+                status, start = await self._take_backlog(status, start)
+            await self._take_pages(status, start, status.records.last_position)
             if await self._agrees(status):
                 return
         self._foresee(_known(standing, status).missing_at_central)
@@ -55,13 +67,17 @@ class Replication:
 
     async def push(self, mode: str) -> None:
         """Bring the node to all of its records that central holds. PeerFailed if it fails."""
-        status = (await self.link.status(STATUS_TIMEOUT_S)).status
+        status = await self._status()
         if mode == "full":
-            await self._send_all()
+            own, _ = await self.store.standing(self.link.name)
+            self._expect(own.count)
+            await self._send([""])
         else:
             _, standing = await self.store.standing(self.link.name)
             self._foresee(_known(standing, status).missing_at_node)
-            await self._send_missing(status)
+            async for part in self._differences(status):
+                self._expect(part.missing_at_node)
+                await self._send(sorted(one.window for one in part.at_central))
         await self.look(refused=self.tally.rejected)
 
     async def look(self, refused: int = 0) -> bool:
@@ -69,7 +85,7 @@ class Replication:
 
         `refused`: how many of the differing records the node is known not to take.
         """
-        status = (await self.link.status(STATUS_TIMEOUT_S)).status
+        status = await self._status()
         own, standing = await self.store.standing(self.link.name)
         difference = status.records.as_digest() - own
         if difference == EMPTY:
@@ -82,18 +98,28 @@ class Replication:
             rejected=refused or _refused_before(standing, difference),
         )
         async for part in differences(self.link, self.store, status):
-            if part:
+            if not part.is_none:
                 self.tally.changed()
-            found = replace(
-                found,
-                missing_at_central=found.missing_at_central + len(part.missing_at_central),
-                missing_at_node=found.missing_at_node + len(part.missing_at_node),
-                conflicts=found.conflicts + len(part.conflicts),
-            )
+            found = _added(found, part, part.at_node)
         # A tidemark is a promise; central does not hold all that the node has.
         mark = None if found.missing_at_central else standing.tidemark
-        await self.store.settle(self.link.name, Standing(mark, found))
+        head = standing.head if mark is not None else None
+        await self.store.settle(self.link.name, Standing(mark, found, head))
         return True
+
+    async def release(self) -> int:
+        """Let the node drop windows that both sides hold alike; how many records it dropped."""
+        due = await self.link.due()
+        own = await self.store.window_digests(self.link.name, [one.window for one in due.windows])
+        proven = [
+            one
+            for one, held in zip(due.windows, own, strict=True)
+            if held == Digest.parse(one.count, one.digest)
+        ]
+        return (await self.link.drop(due.epoch, proven)) if proven else 0
+
+    async def _status(self) -> NodeStatus:
+        return (await self.link.status(STATUS_TIMEOUT_S)).status
 
     async def _prove(self, status: NodeStatus) -> None:
         """The digests were equal: remember that central holds all, without moving a row."""
@@ -107,18 +133,65 @@ class Replication:
         mark = Tidemark(status.epoch, 0)
         await self.store.settle(self.link.name, Standing(mark, Comparison(mark.epoch, 0)))
 
-    async def _take_pages(self, status: NodeStatus, start: int) -> None:
-        """Page after page up to the status's position, each with its tidemark."""
-        last = status.records.last_position
-        self.tally.expected = self.tally.received + last - start
-        after = start
+    async def _take_backlog(self, status: NodeStatus, start: int) -> tuple[NodeStatus, int]:
+        """Take many pages, and between them what is born meanwhile; the newest come first.
+
+        Returns a new status, with the position from which to go on to it.
+        """
+        head = await self._open_head(status, start)
+        self.tally.expected = self.tally.received + status.records.last_position - start
+        due = time.monotonic() + HEAD_EVERY_S
+        async with prefetched(self._pages(status.epoch, start, head.first)) as pages:
+            async for arrived in pages:
+                end = min(arrived.next, head.first) if arrived.more else head.first
+                await self._take(arrived, mark=Tidemark(status.epoch, end))
+                if time.monotonic() >= due:
+                    head = await self._take_head(head)
+                    due = time.monotonic() + HEAD_EVERY_S
+        mark = Tidemark(status.epoch, head.last)
+        _, standing = await self.store.standing(self.link.name)
+        await self.store.settle(self.link.name, standing.moved(mark))
+        status = await self._status()
+        if status.epoch != mark.epoch:
+            raise PeerFailed("epoch_changed", f"the epoch is {status.epoch} now")
+        return status, mark.position
+
+    async def _open_head(self, status: NodeStatus, start: int) -> Head:
+        """Where records that are born from now on are added."""
+        _, standing = await self.store.standing(self.link.name)
+        last, head = status.records.last_position, standing.head
+        if head is None or head.epoch != status.epoch or last - head.last > self.backlog:
+            first = max(start, last - HEAD_RECORDS)
+            head = Head(status.epoch, first, first)
+        return await self._take_head(head)
+
+    async def _take_head(self, head: Head) -> Head:
+        """A page of what came after the head, which grows by it."""
+        arrived = await self.link.page(head.epoch, head.last, self.size.records, POSITION_MAX)
+        head = replace(head, last=arrived.next)
+        await self._take(arrived, head=head)
+        return head
+
+    async def _take_pages(self, status: NodeStatus, start: int, last: int) -> None:
+        """Page after page up to the position `last`, each with its tidemark."""
+        expected = self.tally.received + last - start
+        self.tally.expected = max(expected, self.tally.expected or 0)
+        async with prefetched(self._pages(status.epoch, start, last)) as pages:
+            async for arrived in pages:
+                end = min(arrived.next, last) if arrived.more else last
+                await self._take(arrived, mark=Tidemark(status.epoch, end))
+
+    async def _pages(self, epoch: str, after: int, last: int) -> AsyncGenerator[Arrived, None]:
         while after < last:
-            page = await self.link.page(status.epoch, after)
-            good, bad = await asyncio.to_thread(checked, self.link.name, page.records)
-            rows = [record for record, position in good if position <= last]
-            whole = page.more and len(rows) == len(good)
-            after = min(page.next, last) if whole else last
-            await self._take(rows, bad, Tidemark(status.epoch, after))
+            limit, began = min(self.size.records, last - after), time.monotonic()
+            try:
+                arrived = await self.link.page(epoch, after, limit, last)
+            except PeerFailed:
+                self.size.failed()
+                raise
+            self.size.took(arrived.page.count, time.monotonic() - began)
+            yield arrived
+            after = arrived.next if arrived.more else last
 
     async def _agrees(self, status: NodeStatus) -> bool:
         """After all pages: is what is left known already, and nothing of it to be pulled?"""
@@ -140,16 +213,14 @@ class Replication:
         found = Comparison(status.epoch, status.records.last_position)
         rejected_before, received_before, asked = self.tally.rejected, self.tally.received, 0
         self.tally.gained = 0  # new rows in each attempt's pages do not help what comes now
-        async for part in differences(self.link, self.store, status):
-            self._expect(len(part.missing_at_central))
-            asked += len(part.missing_at_central)
-            for start in range(0, len(part.missing_at_central), BATCH_RECORDS):
-                await self._fetch(part.missing_at_central[start : start + BATCH_RECORDS])
-            found = replace(
-                found,
-                missing_at_node=found.missing_at_node + len(part.missing_at_node),
-                conflicts=found.conflicts + len(part.conflicts),
-            )
+        async for part in self._differences(status):
+            self._expect(part.missing_at_central)
+            asked += part.missing_at_central
+            for some in _bundles(part.at_node):
+                async with prefetched(self._inside(status, some)) as pages:
+                    async for arrived in pages:
+                        await self._take(arrived)
+            found = _added(found, part, ())
         own, standing = await self.store.standing(self.link.name)
         difference, rejected = status.records.as_digest() - own, self.tally.rejected
         left = replace(
@@ -158,82 +229,99 @@ class Replication:
             missing_at_central=max(0, asked - (self.tally.received - received_before)),
             rejected=rejected - rejected_before or _refused_before(standing, difference),
         )
+        if left.missing_at_central:
+            left = left.without_list()  # what did not come is not on it
         mark = Tidemark(left.epoch, left.position)
         await self.store.settle(self.link.name, Standing(mark, left))
 
-    async def _fetch(self, ids: list[bytes]) -> None:
-        """Fetch by id, as many times as pages are full."""
-        wanted = ids
-        while wanted:
-            reply = await self.link.fetch(wanted)
-            good, bad = await asyncio.to_thread(checked, self.link.name, reply.records)
-            await self._take([record for record, _ in good], bad)
-            wanted = wanted[len(reply.records) :] if reply.more else []
+    async def _differences(self, status: NodeStatus) -> AsyncIterator[Difference]:
+        """How the sets differ: as it is remembered while it stays the same, else found out."""
+        own, standing = await self.store.standing(self.link.name)
+        known = standing.comparison
+        if (
+            known is not None
+            and known.epoch == status.epoch
+            and known.difference == status.records.as_digest() - own
+            and known.at_node is not None
+            and known.at_central is not None
+            and (known.at_node or known.at_central)
+        ):
+            yield Difference(
+                list(known.at_node), list(known.at_central), known.conflicts, known.gone
+            )
+            return
+        async for part in differences(self.link, self.store, status):
+            yield part
+
+    async def _inside(
+        self, status: NodeStatus, parts: Sequence[Part]
+    ) -> AsyncGenerator[Arrived, None]:
+        """What is inside of these windows, as many pages as it takes."""
+        windows, first = [part.window for part in parts], b"\0" * 16
+        # One more than there should be: a page that is not full is the last.
+        limit = min(sum(part.size for part in parts) + 1, PAGE_FILE_RECORDS_MAX)
+        upto, more = status.records.last_position, True
+        while more:
+            arrived = await self.link.fetch(status.epoch, windows, first, limit, upto)
+            yield arrived
+            following = next_id(arrived.page.max_id) if arrived.more else None
+            more, first = following is not None, following or first
 
     async def _take(
-        self, rows: list[Record], bad: list[SetAside], mark: Tidemark | None = None
+        self, arrived: Arrived, mark: Tidemark | None = None, head: Head | None = None
     ) -> None:
+        page, received = arrived.page, arrived.page.count
         taken = await self.store.take(
-            self.link.name, rows, bad, now_us=self.now_us(), tidemark=mark
+            self.link.name, page, now_us=self.now_us(), tidemark=mark, head=head
         )
         self.tally.add(
-            received=len(rows) + len(bad),
+            received=received,
             inserted=taken.inserted,
             duplicate=taken.duplicate,
             conflict=taken.conflict,
-            rejected=len(bad),
+            rejected=len(page.bad),
         )
         further = mark is not None and mark.position > self._held
-        self.tally.gained += len(rows) + len(bad) if further else taken.inserted
-        if rows or bad:  # an empty page is no progress: there might be no end of them
+        self.tally.gained += received if further else taken.inserted
+        if received:  # an empty page is no progress: there might be no end of them
             self._moved()
 
-    async def _send_missing(self, status: NodeStatus) -> None:
-        waiting: list[bytes] = []
-        async for part in differences(self.link, self.store, status):
-            self._expect(len(part.missing_at_node))
-            waiting += part.missing_at_node
-            while len(waiting) >= BATCH_RECORDS:
-                await self._send_ids(waiting[:BATCH_RECORDS])
-                waiting = waiting[BATCH_RECORDS:]
-        await self._send_ids(waiting)
+    async def _send(self, windows: Sequence[str]) -> None:
+        """Hand over what is inside of windows, each page prepared while the last one is sent."""
+        for start in range(0, len(windows), WINDOWS_MAX):
+            some = windows[start : start + WINDOWS_MAX]
+            async with prefetched(self._own_pages(some)) as pages:
+                async for page in pages:
+                    await self._send_page(page)
 
-    async def _send_ids(self, ids: list[bytes]) -> None:
-        rows: list[Record] = []
-        while ids:
-            fetched = await self.store.fetch(self.link.name, ids)
-            rows += fetched
-            got = {row.id for row in fetched}
-            ids = [one for one in ids if one not in got] if got else []
-        await self._send(rows)
-
-    async def _send_all(self) -> None:
-        own, _ = await self.store.standing(self.link.name)
-        self._expect(own.count)
-        first: bytes | None = b""
+    async def _own_pages(self, windows: Sequence[str]) -> AsyncGenerator[PageFile, None]:
+        first: bytes | None = b"\0" * 16
         while first is not None:
-            listed = await self.store.elements(self.link.name, "", first, BATCH_RECORDS)
-            await self._send_ids(list(listed))
-            first = next_id(max(listed)) if listed else None
-
-    async def _send(self, rows: list[Record]) -> None:
-        """Hand rows over in bodies of at most about BATCH_BYTES."""
-        while rows:
-            size, count = 0, 0
-            while count < len(rows) and size < BATCH_BYTES:
-                size += len(rows[count].payload) + 200
-                count += 1
-            receipt = await self.link.append(rows[:count])
-            rows = rows[count:]
-            self.tally.add(
-                received=receipt.received,
-                inserted=receipt.inserted,
-                duplicate=receipt.duplicate,
-                conflict=receipt.conflict,
-                rejected=len(receipt.rejected),
+            page = await self.store.records.window_file(
+                self.link.name, windows, first, self.size.records
             )
-            self.tally.gained += receipt.inserted
-            self._moved()
+            if page.count:
+                yield page
+            first = next_id(page.max_id) if page.more else None
+
+    async def _send_page(self, page: PageFile) -> None:
+        began = time.monotonic()
+        try:
+            receipt = await self.link.append(page)
+        except PeerFailed:
+            self.size.failed()
+            raise
+        self.size.took(page.count, time.monotonic() - began)
+        dropped = sum(row.code == "dropped" for row in receipt.rejected)
+        self.tally.add(
+            received=receipt.received,
+            inserted=receipt.inserted,
+            duplicate=receipt.duplicate + dropped,  # proven to be the same, and given up there
+            conflict=receipt.conflict,
+            rejected=len(receipt.rejected) - dropped,
+        )
+        self.tally.gained += receipt.inserted
+        self._moved()
 
     def _moved(self) -> None:
         self.tally.bytes = self.link.bytes_moved
@@ -252,6 +340,36 @@ class Replication:
             self.tally.changed()
 
 
+def _bundles(parts: Sequence[Part]) -> list[list[Part]]:
+    """Windows in order, as many together as fit into one page."""
+    bundles: list[list[Part]] = []
+    room = 0
+    for part in sorted(parts):
+        if part.size > room or len(bundles[-1]) == WINDOWS_MAX:
+            bundles.append([])
+            room = PAGE_FILE_RECORDS_MAX
+        bundles[-1].append(part)
+        room -= part.size
+    return bundles
+
+
+def _added(found: Comparison, part: Difference, at_node: Sequence[Part]) -> Comparison:
+    """A comparison with one part more; of what is only at the node, `at_node` stays there."""
+    more = replace(
+        found,
+        missing_at_central=found.missing_at_central + sum(one.size for one in at_node),
+        missing_at_node=found.missing_at_node + part.missing_at_node,
+        conflicts=found.conflicts + part.conflicts,
+        gone=found.gone + part.gone,
+    )
+    if found.at_node is None or found.at_central is None:
+        return more
+    listed = (*found.at_node, *at_node), (*found.at_central, *part.at_central)
+    if sum(map(len, listed)) > REMEMBERED:
+        return more.without_list()
+    return replace(more, at_node=listed[0], at_central=listed[1])
+
+
 def _known(standing: Standing, status: NodeStatus) -> Comparison:
     """The last comparison with this database of the node; an empty one where there is none."""
     known = standing.comparison
@@ -264,12 +382,16 @@ def _refused_before(standing: Standing, difference: Digest) -> int:
     return known.rejected if known is not None and known.difference == difference else 0
 
 
-def _follows(standing: Standing, status: NodeStatus) -> int | None:
+def _start(mode: str, own: Digest, standing: Standing, status: NodeStatus) -> int | None:
     """The position after which pages bring what central lacks; None: it must be reconciled.
 
     After a comparison beyond the tidemark (a push, a disk restored) many of the pages would
     hold what central itself has sent; the exact difference is fetched instead.
     """
+    if mode == "reconcile":
+        return None
+    if mode == "full" or own == EMPTY:
+        return 0
     mark, known = standing.tidemark, standing.comparison
     if mark is None or mark.epoch != status.epoch or mark.position > status.records.last_position:
         return None

@@ -23,6 +23,7 @@ STORE_RETRY_S = 1.0
 STALL_S = 120.0  # without any progress a run gives its slot back
 TURN_S = 60.0  # as it does after this, while all slots are taken
 LOOK_STALL_S = 30.0
+LEFT_MAX_S = 1e9
 ATTEMPTS_MAX = 5  # in a row without any progress, at a node that answers polls
 
 
@@ -127,6 +128,22 @@ class Runner:
         except (PeerFailed, Refusal, TimeoutError):
             pass  # nothing was moved; a later poll asks for it again
 
+    def release(self) -> None:
+        """Let the node drop what is due, unless something moves just now."""
+        idle = self._looking is None or self._looking.done()
+        if idle and not self._moving.locked():
+            self._looking = self._context.tasks.start(self._release(), f"release {self._name}")
+
+    async def _release(self) -> None:
+        try:
+            async with self._moving, asyncio.timeout(LOOK_STALL_S):
+                dropped = await self._open_replication(Tally()).release()
+        except (PeerFailed, Refusal, TimeoutError):
+            return  # nothing is dropped without a proof; a later poll asks for it again
+        if dropped:
+            text = f"dropped {dropped} records there, after a proof that central holds them"
+            self._context.journal.write("info", "records-dropped", text, self._name)
+
     async def _carry_out(self, run: Run) -> None:
         self._ended.clear()
         self.run = run
@@ -224,6 +241,8 @@ class Runner:
     def _add(self, tally: Tally, start: Run) -> None:
         """Show what this attempt has moved, on top of what the earlier ones had."""
         expected = tally.expected
+        rate = tally.speed()
+        left = None if expected is None or not rate else max(0, expected - tally.received) / rate
         self.run = self._context.runs.progress(
             self._current,
             received=start.received + tally.received,
@@ -233,6 +252,8 @@ class Runner:
             rejected=start.rejected + tally.rejected,
             bytes=start.bytes + tally.bytes,
             expected=None if expected is None else min(start.received + expected, COUNT_MAX),
+            rate=rate and round(rate, 1),
+            left_s=None if left is None else round(min(left, LEFT_MAX_S), 1),
         )
         self._show()
 

@@ -23,6 +23,11 @@ _INSERT = "INSERT INTO runs (node, state, run) VALUES (?, ?, '')"
 _UPDATE = "UPDATE runs SET state = ?, run = ? WHERE id = ?"
 _OPEN = "state IN ('queued', 'waiting', 'running')"
 _ALL_OPEN = f"SELECT run FROM runs WHERE {_OPEN} ORDER BY id"
+_FORGET = (
+    "DELETE FROM runs WHERE node = ? AND state = 'succeeded' AND id <= "
+    "(SELECT id FROM runs WHERE node = ? ORDER BY id DESC LIMIT 1 OFFSET ?)"
+)
+KEPT = 1_000
 _ONE = "SELECT run FROM runs WHERE id = ?"
 log = logging.getLogger(__name__)
 
@@ -56,14 +61,23 @@ class Runs:
     def open_count(self) -> int:
         return len(self._open)
 
-    async def ask(self, node: str, kind: RunKind, mode: str) -> Run:
-        """Queue a run; or the same one that already waits."""
+    async def ask(self, node: str, kind: RunKind, mode: str, *, scheduled: bool = False) -> Run:
+        """Queue a run; or the same one that already waits. `scheduled`: nobody asked for it."""
         for run in self.open_of(node):
             if (run.kind, run.mode) == (kind, mode) and run.state in ("queued", "waiting"):
                 return run
-        run = Run(id=0, node=node, kind=kind, mode=mode, state="queued", asked=self._now_us())
+        run = Run(
+            id=0,
+            node=node,
+            kind=kind,
+            mode=mode,
+            state="queued",
+            asked=self._now_us(),
+            scheduled=scheduled,
+        )
         run = self.progress(await self._database.write(partial(_insert, run)))
-        self._journal.write("info", "run-asked", f"{kind} {run.id} asked for ({mode})", node)
+        if not scheduled:
+            self._journal.write("info", "run-asked", f"{kind} {run.id} asked for ({mode})", node)
         return run
 
     async def change(self, run: Run, **changes: Any) -> Run:
@@ -84,10 +98,14 @@ class Runs:
 
     async def end(self, run: Run, **changes: Any) -> Run:
         """A run's last state, and its line in the journal."""
-        run = await self.change(run, ended=self._now_us(), **changes)
+        run = msgspec.structs.replace(run, ended=self._now_us(), left_s=None, **changes)
+        await self._database.write(partial(_end, run))
+        self.progress(run)
         level: Level = "info" if run.state in ("succeeded", "cancelled") else "error"
         if level == "info" and (run.conflict or run.rejected):
             level = "warning"
+        if run.scheduled and level == "info":
+            return run  # the journal is for what somebody did, or must know
         counts = f"{run.received} received, {run.inserted} inserted, {run.duplicate} duplicate"
         extra = "".join(
             f", {number} {word}"
@@ -128,6 +146,12 @@ def _insert(run: Run, sql: sqlite3.Connection) -> Run:
 
 def _update(run: Run, sql: sqlite3.Connection) -> None:
     sql.execute(_UPDATE, (run.state, msgspec.json.encode(run).decode(), run.id))
+
+
+def _end(run: Run, sql: sqlite3.Connection) -> None:
+    """Of those that ended well keep the latest, as central may start one every second."""
+    _update(run, sql)
+    sql.execute(_FORGET, (run.node, run.node, KEPT))
 
 
 def _readable(rows: Iterable[tuple[str]]) -> Iterator[Run]:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import msgspec
 
+from cluster.protocol.central import PullEvery
 from cluster.settings import Host, LogLevel, Port, Text
 
 
@@ -22,5 +23,13 @@ class CentralSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     runs_at_once: Annotated[
         int, msgspec.Meta(ge=1, le=1000, description="nodes that replicate at the same time")
     ] = 4
+    pull_every: Annotated[
+        PullEvery,
+        msgspec.Meta(description="seconds between two pulls of a node by itself; 0: never"),
+    ] = 0.0
+    max_rate: Annotated[
+        Annotated[float, msgspec.Meta(ge=1_000, le=1e12)] | None,
+        msgspec.Meta(description="bytes a second that pulls and pushes of one node may use"),
+    ] = None
     token_file: Annotated[Text | None, msgspec.Meta(description="file with the token")] = None
     log_level: LogLevel = "INFO"

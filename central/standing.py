@@ -6,7 +6,10 @@ As positions only grow, both stay useful when the node goes on: what came later 
 Pure: no database, no network.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import msgspec
 
 from cluster.digest import EMPTY, Digest
 from cluster.protocol.shared import COUNT_MAX, RecordCounts
@@ -21,12 +24,21 @@ class Tidemark:
     position: int
 
 
+class Part(NamedTuple):
+    """A window that only one side has; with 32 digits it is one record."""
+
+    window: str
+    size: int
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """How the node's set up to `position` differs from central's.
 
     `difference` is the node's digest minus central's; the counts say what it is made of:
-    `conflicts` are ids with another content on each side, `rejected` rows central cannot take.
+    `conflicts` are ids with another content on each side, `rejected` rows central cannot take,
+    `gone` records that the node has dropped and central does not hold alike. `at_node` and
+    `at_central` name the windows that only that side has; None when they are too many to remember.
     """
 
     epoch: str
@@ -36,11 +48,45 @@ class Comparison:
     missing_at_node: int = 0
     conflicts: int = 0
     rejected: int = 0
+    gone: int = 0
+    at_node: tuple[Part, ...] | None = ()
+    at_central: tuple[Part, ...] | None = ()
+
+    def without_list(self) -> "Comparison":
+        """The same, when what it is made of fills no short list."""
+        return replace(self, at_node=None, at_central=None)
 
     @property
     def damaged(self) -> bool:
         """True when neither pull nor push can make the sets equal."""
-        return bool(self.conflicts or self.rejected)
+        return bool(self.conflicts or self.rejected or self.gone)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Central holds all that the node stored after `first` and up to `last`, beyond the tidemark.
+
+    So records that are born while a backlog is pulled need not wait for its end.
+    """
+
+    epoch: str
+    first: int
+    last: int
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+
+class Announced(msgspec.Struct, frozen=True):
+    """What a node said of itself last; `missing`: what central lacked of it then, if known."""
+
+    epoch: str
+    boot: str
+    position: int
+    count: int
+    digest: str
+    missing: int | None
+    seen: int  # microseconds of central's clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +95,18 @@ class Standing:
 
     tidemark: Tidemark | None = None
     comparison: Comparison | None = None
+    head: Head | None = None
+
+    def moved(self, tidemark: Tidemark) -> "Standing":
+        """The tidemark moves; a comparison made at the old one holds at the new one as well."""
+        old, comparison, head = self.tidemark, self.comparison, self.head
+        if old is not None and old.epoch == tidemark.epoch and old.position > tidemark.position:
+            return self  # a full pull begins anew; what was held before is held still
+        if head is not None and (head.epoch != tidemark.epoch or head.last <= tidemark.position):
+            head = None
+        if comparison is not None and old == Tidemark(comparison.epoch, comparison.position):
+            comparison = replace(comparison, epoch=tidemark.epoch, position=tidemark.position)
+        return Standing(tidemark, comparison, head)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +130,7 @@ def judge(epoch: str, counts: RecordCounts, own: Digest, standing: Standing) -> 
     if difference == EMPTY:
         return Judgement("in_sync", NodeRecords(counts.count, own.count, 0, 0))
     known = standing.comparison or Comparison(epoch, 0)
-    tail = counts.last_position - known.position
+    tail = counts.last_position - known.position - _held(standing.head, epoch)
     if known.epoch != epoch or tail < 0 or not _accounts_for(known, tail, difference):
         return Judgement("unknown", NodeRecords(counts.count, own.count), False, known.conflicts)
     missing = min(known.missing_at_central + tail, COUNT_MAX)
@@ -83,6 +141,11 @@ def judge(epoch: str, counts: RecordCounts, own: Digest, standing: Standing) -> 
         True,
         known.conflicts,
     )
+
+
+def _held(head: Head | None, epoch: str) -> int:
+    """How much of the tail central holds already."""
+    return len(head) if head is not None and head.epoch == epoch else 0
 
 
 def _accounts_for(known: Comparison, tail: int, difference: Digest) -> bool:

@@ -15,59 +15,62 @@ from pathlib import Path
 
 import msgspec
 
-from central.standing import Comparison, Standing, Tidemark
-from cluster import records
-from cluster.database import Database, open_database
+from central.standing import Announced, Comparison, Head, Standing, Tidemark
+from cluster import arrival, records, windows
+from cluster.arrival import CheckedPage
+from cluster.database import Database, T, open_database
 from cluster.digest import Digest
+from cluster.inside import list_window
+from cluster.protocol.views import Loss
 from cluster.record import Record
-from cluster.records import Filter, Page
-from cluster.schema import Schema
+from cluster.record_set import RecordSet, schema
 
-SCHEMA = Schema(
-    application_id=0x54484345,  # "THCE"
-    migrations=(
-        (
-            *records.STATEMENTS,
-            "CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID",
-            """CREATE TABLE nodes (
-                name TEXT PRIMARY KEY,
-                url TEXT NOT NULL,
-                removed INTEGER NOT NULL DEFAULT 0,
-                tidemark_epoch TEXT,
-                tidemark_position INTEGER,
-                comparison TEXT
-            ) STRICT""",
-            """CREATE TABLE runs (
-                id INTEGER PRIMARY KEY AUTOINCREMENT,
-                node TEXT NOT NULL,
-                state TEXT NOT NULL,
-                run TEXT NOT NULL
-            ) STRICT""",
-            "CREATE INDEX runs_open ON runs (id) WHERE state IN ('queued', 'waiting', 'running')",
-            "CREATE INDEX runs_of_node ON runs (node, id)",
-            """CREATE TABLE journal (
-                seq INTEGER PRIMARY KEY AUTOINCREMENT,
-                ts INTEGER NOT NULL,
-                level TEXT NOT NULL CHECK (level IN ('info', 'warning', 'error')),
-                kind TEXT NOT NULL,
-                node TEXT,
-                text TEXT NOT NULL
-            ) STRICT""",
-            "CREATE INDEX journal_of_node ON journal (node, seq)",
-            """CREATE TABLE quarantine (
-                node TEXT NOT NULL,
-                code TEXT NOT NULL,
-                row TEXT NOT NULL,
-                detail TEXT NOT NULL,
-                seen INTEGER NOT NULL,
-                PRIMARY KEY (node, code, row)
-            ) STRICT""",
-        ),
-    ),
+_FIRST = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID",
+    """CREATE TABLE nodes (
+        name TEXT PRIMARY KEY,
+        url TEXT NOT NULL,
+        removed INTEGER NOT NULL DEFAULT 0,
+        tidemark_epoch TEXT,
+        tidemark_position INTEGER,
+        comparison TEXT
+    ) STRICT""",
+    """CREATE TABLE runs (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        node TEXT NOT NULL,
+        state TEXT NOT NULL,
+        run TEXT NOT NULL
+    ) STRICT""",
+    "CREATE INDEX runs_open ON runs (id) WHERE state IN ('queued', 'waiting', 'running')",
+    "CREATE INDEX runs_of_node ON runs (node, id)",
+    """CREATE TABLE journal (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        ts INTEGER NOT NULL,
+        level TEXT NOT NULL CHECK (level IN ('info', 'warning', 'error')),
+        kind TEXT NOT NULL,
+        node TEXT,
+        text TEXT NOT NULL
+    ) STRICT""",
+    "CREATE INDEX journal_of_node ON journal (node, seq)",
+    """CREATE TABLE quarantine (
+        node TEXT NOT NULL,
+        code TEXT NOT NULL,
+        row TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        seen INTEGER NOT NULL,
+        PRIMARY KEY (node, code, row)
+    ) STRICT""",
 )
+_SECOND = (
+    "ALTER TABLE nodes ADD COLUMN head TEXT",
+    "ALTER TABLE nodes ADD COLUMN announced TEXT",
+    "ALTER TABLE nodes ADD COLUMN loss TEXT",
+    "ALTER TABLE nodes ADD COLUMN pull_every REAL",
+)
+SCHEMA = schema(0x54484345, _FIRST, _SECOND)  # "THCE"
 
-_NODE = "SELECT tidemark_epoch, tidemark_position, comparison FROM nodes WHERE name = ?"
-_NODES = "SELECT name, url FROM nodes WHERE NOT removed ORDER BY name"
+_NODE = "SELECT tidemark_epoch, tidemark_position, comparison, head FROM nodes WHERE name = ?"
+_NODES = "SELECT name, url, pull_every FROM nodes WHERE NOT removed ORDER BY name"
 _ADD = (
     "INSERT INTO nodes (name, url) VALUES (?, ?) "
     "ON CONFLICT (name) DO UPDATE SET url = excluded.url, removed = 0"
@@ -75,8 +78,13 @@ _ADD = (
 _REMOVE = "UPDATE nodes SET removed = 1 WHERE name = ?"
 _REMOVED = "SELECT 1 FROM nodes WHERE name = ? AND removed"
 _SETTLE = (
-    "UPDATE nodes SET tidemark_epoch = ?, tidemark_position = ?, comparison = ? WHERE name = ?"
+    "UPDATE nodes SET tidemark_epoch = ?, tidemark_position = ?, comparison = ?, head = ? "
+    "WHERE name = ?"
 )
+_ANNOUNCED = "SELECT announced, loss FROM nodes WHERE name = ?"
+_ANNOUNCE = "UPDATE nodes SET announced = ?, loss = ? WHERE name = ?"
+_NEWEST = "SELECT ts FROM records WHERE node = ? ORDER BY id DESC LIMIT 1"
+_PULL_EVERY = "UPDATE nodes SET pull_every = ? WHERE name = ?"
 _SET_ASIDE = "INSERT INTO quarantine VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 
 
@@ -103,10 +111,11 @@ class CentralStore:
 
     def __init__(self, database: Database, epoch: str) -> None:
         self.database = database
+        self.records = RecordSet(database)
         self.epoch = epoch
 
-    async def nodes(self) -> list[tuple[str, str]]:
-        """(name, url) of every node that is polled."""
+    async def nodes(self) -> list[tuple[str, str, float | None]]:
+        """(name, url, pull_every) of every node that is polled."""
         return await self.database.read(lambda sql: list(sql.execute(_NODES)))
 
     async def add_node(self, name: str, url: str) -> None:
@@ -115,7 +124,7 @@ class CentralStore:
     async def remove_node(self, name: str) -> int:
         """Stop polling a node; how many of its records stay here."""
         await self.database.write(lambda sql: sql.execute(_REMOVE, (name,)))
-        return (await self.database.read(lambda sql: records.digest(sql, name))).count
+        return (await self.database.read(lambda sql: windows.digest(sql, name))).count
 
     async def is_removed(self, name: str) -> bool:
         """True when an operator removed this node."""
@@ -123,48 +132,59 @@ class CentralStore:
 
     async def standing(self, name: str) -> tuple[Digest, Standing]:
         """Central's digest of a node and what it remembers of it, at one moment."""
-        return await self.database.read(
-            lambda sql: (records.digest(sql, name), _standing(sql, name)), quick=True
+        return await self.records.read_folded(
+            lambda sql: (windows.digest(sql, name), _standing(sql, name))
         )
 
     async def settle(self, name: str, standing: Standing) -> None:
         """Remember a standing."""
         await self.database.write(partial(_settle, name, standing))
 
+    async def announced(self, name: str) -> tuple[Announced | None, Loss | None]:
+        """What the node announced last, and what it has lost."""
+        row = await self.database.read(lambda sql: sql.execute(_ANNOUNCED, (name,)).fetchone())
+        return (_readable(row[0], Announced), _readable(row[1], Loss)) if row else (None, None)
+
+    async def announce(self, name: str, known: Announced, loss: Loss | None) -> None:
+        values = (_text(known), _text(loss), name)
+        await self.database.write(lambda sql: sql.execute(_ANNOUNCE, values))
+
+    async def newest(self, name: str) -> int | None:
+        """The ts of the node's record with the highest id here."""
+        row = await self.database.read(lambda sql: sql.execute(_NEWEST, (name,)).fetchone())
+        return row[0] if row else None
+
+    async def set_pull_every(self, name: str, seconds: float | None) -> None:
+        """How often the node is pulled by itself; None: as the setting says, 0: never."""
+        await self.database.write(lambda sql: sql.execute(_PULL_EVERY, (seconds, name)))
+
     async def take(
         self,
         name: str,
-        rows: Sequence[Record],
-        aside: Sequence[SetAside] = (),
+        page: CheckedPage,
         *,
         now_us: int,
         tidemark: Tidemark | None = None,
+        head: Head | None = None,
     ) -> Taken:
-        """Insert what is missing, set aside what is bad and move the tidemark, all in one."""
-        return await self.database.write(partial(_take, name, rows, aside, now_us, tidemark))
+        """Insert what is missing, set aside what is bad and move the marks, all in one."""
+        return await self.database.write(partial(_take, name, page, now_us, tidemark, head))
 
-    async def span(self, name: str) -> str | None:
-        return await self.database.read(lambda sql: records.span(sql, name))
-
-    async def child_digests(self, name: str, window: str) -> dict[str, Digest]:
-        return await self.database.read(lambda sql: records.child_digests(sql, name, window))
-
-    async def elements(self, name: str, window: str, first: bytes, limit: int) -> dict[bytes, int]:
+    async def lists(self, name: str, asked: Sequence[str]) -> list[dict[bytes, int]]:
+        """The (id, hash) list of each window."""
         return await self.database.read(
-            lambda sql: records.elements(sql, name, window, first=first, limit=limit)
+            lambda sql: [list_window(sql, name, window) for window in asked]
         )
 
-    async def fetch(self, name: str, ids: Sequence[bytes]) -> list[Record]:
-        """The records of these ids, as many as fit a page; ask again for the others."""
-        rows, _ = await self.database.read(lambda sql: records.fetch(sql, name, ids))
-        return [record for record, _ in rows]
-
-    async def page(self, after: int, limit: int, wanted: Filter) -> Page:
-        return await self.database.read(lambda sql: records.page_after(sql, after, limit, wanted))
+    async def window_digests(self, name: str, asked: Sequence[str]) -> list[Digest]:
+        """The digest of each window."""
+        return await self.database.read(
+            lambda sql: [windows.digest_inside(sql, name, window) for window in asked]
+        )
 
     async def count(self) -> int:
         """All records of all nodes."""
-        query = "SELECT coalesce(sum(count), 0) FROM digests"
+        query = "SELECT coalesce(sum(count), 0) FROM digests WHERE window = ''"
         return await self.database.read(
             lambda sql: int(sql.execute(query).fetchone()[0]), quick=True
         )
@@ -174,58 +194,62 @@ def _standing(sql: sqlite3.Connection, name: str) -> Standing:
     row = sql.execute(_NODE, (name,)).fetchone()
     if row is None:
         return Standing()
-    epoch, position, comparison = row
+    epoch, position, comparison, head = row
     return Standing(
         Tidemark(epoch, position) if epoch is not None else None,
-        _comparison(comparison),
+        _readable(comparison, Comparison),
+        _readable(head, Head),
     )
 
 
-def _comparison(text: str | None) -> Comparison | None:
-    """None as well when another version wrote it: then the sets are compared anew."""
+def _readable(text: str | None, kind: type[T]) -> T | None:
+    """None as well when another version wrote it: then it is found out anew."""
     try:
-        return msgspec.json.decode(text, type=Comparison) if text is not None else None
+        return msgspec.json.decode(text, type=kind) if text is not None else None
     except msgspec.MsgspecError:
         return None
 
 
+def _text(value: object | None) -> str | None:
+    return msgspec.json.encode(value).decode() if value is not None else None
+
+
 def _settle(name: str, standing: Standing, sql: sqlite3.Connection) -> None:
-    mark, comparison = standing.tidemark, standing.comparison
-    text = msgspec.json.encode(comparison).decode() if comparison is not None else None
-    sql.execute(_SETTLE, (mark and mark.epoch, mark and mark.position, text, name))
+    mark = standing.tidemark
+    texts = _text(standing.comparison), _text(standing.head)
+    sql.execute(_SETTLE, (mark and mark.epoch, mark and mark.position, *texts, name))
 
 
 def _take(
     name: str,
-    rows: Sequence[Record],
-    aside: Sequence[SetAside],
+    page: CheckedPage,
     now_us: int,
     tidemark: Tidemark | None,
+    head: Head | None,
     sql: sqlite3.Connection,
 ) -> Taken:
-    outcome = records.insert_missing(sql, name, rows)
+    if page.rows is None:
+        outcome = arrival.insert(sql, name, page)
+    else:
+        outcome = records.insert_missing(sql, name, page.good_rows())
     clashing = [
         SetAside("conflict", _as_text(row), "central holds another content under this id")
-        for row in rows
+        for row in (page.good_rows() if outcome.conflicts else ())
         if (row.id, row.hash) in outcome.conflicts
     ]
+    bad = [SetAside(row.code, row.text, row.detail) for row in page.bad]
     sql.executemany(
         _SET_ASIDE,
-        [(name, bad.code, bad.row, bad.detail, now_us) for bad in (*aside, *clashing)],
+        [(name, one.code, one.row, one.detail, now_us) for one in (*bad, *clashing)],
     )
+    standing = _standing(sql, name)
     if tidemark is not None:
-        _settle(name, _moved(_standing(sql, name), tidemark), sql)
+        standing = standing.moved(tidemark)
+    if head is not None:
+        standing = replace(standing, head=head)
+    if tidemark is not None or head is not None:
+        _settle(name, standing, sql)
     return Taken(outcome.inserted, outcome.duplicate, len(clashing))
-
-
-def _moved(standing: Standing, tidemark: Tidemark) -> Standing:
-    """The tidemark moves; a comparison made at the old one holds at the new one as well."""
-    old, comparison = standing.tidemark, standing.comparison
-    if old is not None and old.epoch == tidemark.epoch and old.position > tidemark.position:
-        return standing  # a full pull begins anew; what was held before is held still
-    if comparison is not None and old == Tidemark(comparison.epoch, comparison.position):
-        comparison = replace(comparison, epoch=tidemark.epoch, position=tidemark.position)
-    return Standing(tidemark, comparison)
 
 
 def _as_text(row: Record) -> str:

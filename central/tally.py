@@ -1,7 +1,11 @@
 """The tally: what one attempt of a run has moved so far."""
 
+import time
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+SPEED_S = 5.0
 
 
 @dataclass(slots=True)
@@ -22,6 +26,16 @@ class Tally:
     expected: int | None = None
     gained: int = 0
     changed: Callable[[], None] = lambda: None
+    _lately: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def speed(self) -> float | None:
+        """Records a second during the last SPEED_S seconds, where that can be said."""
+        now = time.monotonic()
+        self._lately.append((now, self.received))
+        while now - self._lately[0][0] > SPEED_S:
+            self._lately.popleft()
+        since, received = self._lately[0]
+        return (self.received - received) / (now - since) if now > since else None
 
     def add(
         self, *, received: int, inserted: int, duplicate: int, conflict: int, rejected: int

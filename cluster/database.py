@@ -39,6 +39,7 @@ Work = Callable[[sqlite3.Connection], T]
 GROUP_MAX = 256  # pieces of work in one commit
 WAITING_MAX = 4096  # pieces of work in the queue; beyond it callers are told to come back
 READERS, QUICK_READERS = 3, 1
+LOOK_UP_S = 1.0  # how often an idle writer looks whether somebody else has written
 INTERRUPT_AGAIN_S = 0.01
 #: What to do when a file cannot be opened because of this.
 REMEDIES = {
@@ -49,7 +50,6 @@ REMEDIES = {
 
 READER_PRAGMAS = (
     "PRAGMA wal_autocheckpoint = 0",
-    "PRAGMA query_only = ON",
     "PRAGMA busy_timeout = 5000",
 )
 
@@ -72,8 +72,10 @@ def _connect(path: Path, *, read_only: bool) -> _Connection:
 class Database:
     """An open database file. Made by `open_database`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, schema: Schema) -> None:
         self.path = path
+        self._schema = schema
+        self._version: int | None = None  # of the file, as the writer left it
         self._queue: asyncio.Queue[tuple[Work[Any], asyncio.Future[Any]] | None] = asyncio.Queue(
             WAITING_MAX
         )
@@ -127,8 +129,16 @@ class Database:
         return total
 
     async def _write_forever(self, writer: _Connection) -> None:
-        """Commit what waits, together, until the sentinel."""
-        while (first := await self._queue.get()) is not None:
+        """Commit what waits, together, until the sentinel. Look up now and then in between."""
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_UP_S):
+                    first = await self._queue.get()
+            except TimeoutError:
+                await self._commit(writer, [])
+                continue
+            if first is None:
+                return
             jobs = [first]
             while len(jobs) < GROUP_MAX and not self._queue.empty():
                 job = self._queue.get_nowait()
@@ -142,7 +152,7 @@ class Database:
         self, writer: _Connection, jobs: list[tuple[Work[Any], asyncio.Future[Any]]]
     ) -> None:
         try:
-            results = await writer.run(partial(_group, [work for work, _ in jobs]))
+            results = await writer.run(partial(self._group, [work for work, _ in jobs]))
         except _Broken as broken:
             if len(jobs) > 1:  # nothing was kept, so each can be tried alone
                 for job in jobs:
@@ -152,6 +162,30 @@ class Database:
         except sqlite3.Error as error:  # no transaction could begin, or it could not commit
             results = [error] * len(jobs)
         _answer(jobs, results)
+
+    def _group(self, works: list[Work[Any]], sql: sqlite3.Connection) -> list[Any]:
+        """Run works in one transaction, each behind a savepoint. Exceptions come back as results.
+
+        A piece that ended the transaction itself (disk full, I/O) raises _Broken: nothing was kept.
+        """
+        results: list[Any] = []
+        with transaction(sql):
+            # It changes only with what other connections commit.
+            (version,) = sql.execute("PRAGMA main.data_version").fetchone()
+            self._schema.before(sql, version != self._version)
+            self._version = version
+            for work in works:
+                sql.execute("SAVEPOINT piece")
+                try:
+                    results.append(work(sql))
+                except Exception as error:
+                    if not sql.in_transaction or isinstance(error, sqlite3.OperationalError):
+                        raise _Broken(error) from error
+                    sql.execute("ROLLBACK TO piece")
+                    results.append(error)
+                sql.execute("RELEASE piece")
+            self._schema.after(sql)
+        return results
 
 
 def _set_free(
@@ -202,26 +236,6 @@ def _read(work: Work[T], sql: sqlite3.Connection) -> T:
         sql.execute("ROLLBACK")
 
 
-def _group(works: list[Work[Any]], sql: sqlite3.Connection) -> list[Any]:
-    """Run works in one transaction, each behind a savepoint. Exceptions come back as results.
-
-    A piece that ended the transaction itself (disk full, I/O) raises _Broken: nothing was kept.
-    """
-    results: list[Any] = []
-    with transaction(sql):
-        for work in works:
-            sql.execute("SAVEPOINT piece")
-            try:
-                results.append(work(sql))
-            except Exception as error:
-                if not sql.in_transaction or isinstance(error, sqlite3.OperationalError):
-                    raise _Broken(error) from error
-                sql.execute("ROLLBACK TO piece")
-                results.append(error)
-            sql.execute("RELEASE piece")
-    return results
-
-
 @asynccontextmanager
 async def open_database(path: Path, schema: Schema) -> AsyncIterator[Database]:
     """Open, lock, migrate and serve a file; on leaving, write what waits, then close.
@@ -238,7 +252,7 @@ async def open_database(path: Path, schema: Schema) -> AsyncIterator[Database]:
             said = visible(str(error).partition("\n")[0])  # it may hold what is in the file
             raise DatabaseUnusable(f"{path}: SQLite says: {said}; {remedy}") from None
         try:
-            async with _serving(Database(path), writer) as database:
+            async with _serving(Database(path, schema), writer) as database:
                 yield database
         finally:
             await writer.close()
@@ -265,7 +279,7 @@ async def _serving(database: Database, writer: _Connection) -> AsyncIterator[Dat
         try:
             for number, reader in enumerate(readers):
                 await reader
-                await reader.run(partial(configure, READER_PRAGMAS))
+                await reader.run(partial(configure, (*READER_PRAGMAS, *database._schema.attach)))
                 free = database._readers if number < READERS else database._quick_readers
                 free.put_nowait(reader)
             yield database

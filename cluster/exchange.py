@@ -11,10 +11,11 @@ from typing import Generic, Literal, TypeVar
 
 import msgspec
 
-JSON, NDJSON, CSV, SSE, TEXT = (
+JSON, NDJSON, CSV, SQLITE, SSE, TEXT = (
     "application/json",
     "application/x-ndjson",
     "text/csv",
+    "application/vnd.sqlite3",
     "text/event-stream",
     "text/plain",
 )

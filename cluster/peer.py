@@ -5,20 +5,25 @@ every answer has one total deadline and a size limit, is not decompressed, redir
 before it fits its type.
 """
 
+import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import Any, Literal, cast
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, cast
 
 import aiohttp
 import msgspec
 from yarl import URL
 
+from cluster import compression
+from cluster.compression import NAME, WORTH_BYTES
 from cluster.exchange import JSON, AskT, Exchange, ReplyT
 from cluster.problem import Problem
+from cluster.throttle import UNLIMITED, Throttle
 
 Reason = Literal[
     "refused",  # nobody listens there
@@ -40,8 +45,10 @@ Reason = Literal[
     "internal",  # our own fault: never counts against the peer
 ]
 
-
 DETAIL_MAX = 300
+INLINE_BYTES = 16 * 1024  # larger contents are unpacked in a thread
+PIECE_BYTES = 16 * 1024  # of a body that is sent at a limited rate
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 #: Refusals that another moment may change.
 PASSING = ("too_slow", "too_many_requests")
 #: This machine's own want: tells nothing about the peer.
@@ -86,11 +93,25 @@ def _decoder(reply: Hashable) -> "msgspec.json.Decoder[Any]":
 _PROBLEM = msgspec.json.Decoder(Problem)
 
 
+class Download(NamedTuple):
+    """A content as it came, with its headers."""
+
+    content: bytes
+    headers: Mapping[str, str]
+
+
 class Peer:
     """One member at one base URL."""
 
-    def __init__(self, session: aiohttp.ClientSession, base_url: str, token: str) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        base_url: str,
+        token: str,
+        throttle: Throttle = UNLIMITED,
+    ) -> None:
         self._session = session
+        self._throttle = throttle
         self._base = base_url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}", "Accept": JSON}
         self._urls: dict[str, URL] = {}
@@ -103,17 +124,43 @@ class Peer:
         *,
         timeout_s: float,
         body: bytes | None = None,
+        headers: Mapping[str, str] = NO_HEADERS,
+        compress: bool = False,
     ) -> ReplyT:
-        """Ask, within `timeout_s` in all. `body`: sent as it is, as the exchange's first type.
+        """Ask, within `timeout_s` in all. PeerFailed for everything that goes wrong.
 
-        PeerFailed for everything that goes wrong.
+        `body`: sent as it is, as the exchange's first type unless `headers` say otherwise;
+        `compress`: it and the answer may be compressed.
         """
-        async with self._request(exchange, ask, timeout_s, body) as response:
-            content = await _read(response, exchange.reply_max)
-        self.bytes_moved += len(content) + len(body or b"")
+        if compress:
+            headers = {**headers, "Accept-Encoding": NAME}
+            if body is not None and len(body) >= WORTH_BYTES:
+                body = await asyncio.to_thread(compression.compress, body)
+                headers = {**headers, "Content-Encoding": NAME}
+        async with self._request(exchange, ask, timeout_s, body, headers) as response:
+            content = await self._read(response, exchange.reply_max)
         if response.status != exchange.status:
             raise _refused(response.status, content)
         return self._decode(exchange, content)
+
+    async def download(
+        self,
+        exchange: Exchange[AskT, Any],
+        ask: AskT,
+        *,
+        accept: str,
+        timeout_s: float,
+        compress: bool,
+    ) -> Download:
+        """Ask for a content as it is, of the type `accept`. PeerFailed as with `call`."""
+        headers = {"Accept": accept} | ({"Accept-Encoding": NAME} if compress else {})
+        async with self._request(exchange, ask, timeout_s, None, headers) as response:
+            content = await self._read(response, exchange.reply_max)
+        if response.status != exchange.status:
+            raise _refused(response.status, content)
+        if response.content_type != accept:
+            raise PeerFailed("bad_http", f"{accept} was asked for, not {response.content_type}")
+        return Download(content, response.headers)
 
     @asynccontextmanager
     async def stream(
@@ -128,7 +175,7 @@ class Peer:
         timeout = aiohttp.ClientTimeout(total=None, connect=connect_timeout_s, sock_read=idle_s)
         async with self._request(exchange, ask, timeout, None) as response:
             if response.status != exchange.status:
-                raise _refused(response.status, await _read(response, exchange.reply_max))
+                raise _refused(response.status, await self._read(response, exchange.reply_max))
             yield _events(response, exchange.reply_max)
 
     @asynccontextmanager
@@ -138,10 +185,12 @@ class Peer:
         ask: AskT,
         timeout: float | aiohttp.ClientTimeout,
         body: bytes | None,
+        own_headers: Mapping[str, str] = NO_HEADERS,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = dict(self._headers)
         if exchange.has_body:
             headers["Content-Type"] = exchange.takes[0]
+        headers |= own_headers
         if not isinstance(timeout, aiohttp.ClientTimeout):
             timeout = aiohttp.ClientTimeout(total=timeout)
         try:
@@ -149,7 +198,7 @@ class Peer:
             async with self._session.request(
                 exchange.method,
                 url,
-                data=content if body is None else body,
+                data=self._paced(content if body is None else body),
                 headers=headers,
                 timeout=timeout,
                 allow_redirects=False,
@@ -157,6 +206,42 @@ class Peer:
                 yield response
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _failed(error) from error
+
+    async def _read(self, response: aiohttp.ClientResponse, limit: int) -> bytes:
+        """The whole body, unpacked, never more than `limit` bytes of it."""
+        encoding = response.headers.get("Content-Encoding", "identity")
+        if encoding not in ("identity", NAME):
+            raise PeerFailed("bad_http", "an encoded answer was not asked for")
+        parts, size = [], 0
+        async for chunk in response.content.iter_any():
+            size += len(chunk)
+            if size > limit:
+                raise PeerFailed("too_large", f"the answer is over {limit} bytes")
+            parts.append(chunk)
+            self.bytes_moved += len(chunk)
+            await self._throttle.spend(len(chunk))
+        content = b"".join(parts)
+        if encoding == "identity":
+            return content
+        try:
+            if len(content) <= INLINE_BYTES:
+                return compression.decompress(content, limit)
+            return await asyncio.to_thread(compression.decompress, content, limit)
+        except compression.NotCompressed as error:
+            raise PeerFailed("bad_http", str(error)) from None
+
+    def _paced(self, body: bytes | None) -> bytes | AsyncIterator[bytes] | None:
+        """A body to be sent, in pieces where there is a limit to the rate."""
+        self.bytes_moved += len(body or b"")
+        if body is None or not self._throttle.limited:
+            return body
+        return self._pieces(body)
+
+    async def _pieces(self, body: bytes) -> AsyncIterator[bytes]:
+        for start in range(0, len(body), PIECE_BYTES):
+            piece = body[start : start + PIECE_BYTES]
+            await self._throttle.spend(len(piece))
+            yield piece
 
     def _target(self, exchange: Exchange[AskT, ReplyT], ask: AskT) -> tuple[URL, bytes | None]:
         """The URL, ready made where nothing varies, and the JSON body."""
@@ -189,19 +274,6 @@ class Peer:
 
 def _query(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    """The whole body, never more than `limit` bytes of it."""
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise PeerFailed("bad_http", "an encoded answer was not asked for")
-    parts, size = [], 0
-    async for chunk in response.content.iter_any():
-        size += len(chunk)
-        if size > limit:
-            raise PeerFailed("too_large", f"the answer is over {limit} bytes")
-        parts.append(chunk)
-    return b"".join(parts)
 
 
 async def _events(response: aiohttp.ClientResponse, limit: int) -> AsyncIterator[tuple[str, bytes]]:

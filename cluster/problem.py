@@ -13,6 +13,7 @@ MEDIA_TYPE = "application/problem+json"
 #: code -> (HTTP status, title). The list is closed: clients may switch on it.
 CODES: dict[str, tuple[int, str]] = {
     "bad_json": (400, "The body is not the JSON that was expected"),
+    "bad_page": (400, "The body is not a page of records"),
     "bad_request": (400, "The request is not valid HTTP"),
     "unauthorized": (401, "A valid token is needed"),
     "not_found": (404, "There is nothing at this path"),
@@ -24,6 +25,7 @@ CODES: dict[str, tuple[int, str]] = {
     "epoch_changed": (409, "The node's database is another one than you think"),
     "name_taken": (409, "Another node of this name is there"),
     "node_removed": (409, "An operator removed this node"),
+    "status_old": (409, "Too much was stored since that position"),
     "no_source": (409, "This node has no source of its own"),
     "no_time_server": (409, "This node follows no time server"),
     "run_ended": (409, "The run has already ended"),

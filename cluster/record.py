@@ -9,8 +9,11 @@ tokens, become spaces on arrival: a record is always one line.
 
 import re
 import secrets
+from collections.abc import Iterator
+from functools import lru_cache
 from hashlib import blake2b
-from typing import Annotated, NamedTuple
+from struct import Struct
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -35,6 +38,10 @@ Timestamp = Annotated[
 ]
 
 _UUID = re.compile(UUID_PATTERN)
+_NAME, _STREAM = re.compile(NAME_PATTERN), re.compile(STREAM_PATTERN)
+_EMPTY = blake2b(digest_size=8, person=b"tidehold-record1")
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
+_HEAD, _BYTE = Struct(">16sqB").pack, Struct("B").pack
 _MS_BITS, _TAIL_BITS = 48, 74
 
 
@@ -59,17 +66,49 @@ class RowError(ValueError):
 
 def hash_of(record_id: bytes, node: str, ts: int, stream: str, payload: str) -> int:
     """The 63-bit fingerprint of a record's whole content."""
-    head = b"%b%b%c%b%c%b" % (
-        record_id,
-        ts.to_bytes(8, "big", signed=True),
-        len(node),
-        node.encode(),
-        len(stream),
-        stream.encode(),
-    )
-    body = blake2b(head, digest_size=8, person=b"tidehold-record1")
-    body.update(payload.encode())
+    return hash_of_bytes(record_id, node.encode(), ts, stream.encode(), payload.encode())
+
+
+def hash_of_bytes(record_id: bytes, node: bytes, ts: int, stream: bytes, payload: bytes) -> int:
+    """The same of UTF-8 texts.
+
+    BLAKE2b (RFC 7693) with a digest of 8 bytes and the person "tidehold-record1", of: id, ts as 8
+    bytes big-endian, length and text of node and stream, payload. Its lowest 63 bits.
+    """
+    body = _EMPTY.copy()
+    body.update(_HEAD(record_id, ts, len(node)) + node + _BYTE(len(stream)) + stream + payload)
     return int.from_bytes(body.digest(), "big") % MODULUS
+
+
+def check_content(
+    record_id: bytes, node: bytes, ts: int, stream: bytes, payload: bytes, value: int
+) -> None:
+    """RowError unless these are a whole record, as it is in a database, texts as UTF-8."""
+    if len(record_id) != 16:
+        raise RowError("bad_id", f"id: {len(record_id)} bytes instead of 16")
+    _check_names(node, stream)
+    if not TS_MIN <= ts <= TS_MAX:
+        raise RowError("bad_value", "ts: not within the years 1 to 9999")
+    try:
+        if check_payload(payload).encode() != payload:
+            raise RowError("bad_payload", "more than one line")
+    except RowError as error:
+        raise RowError(error.code, f"payload: {error}") from None
+    if value != hash_of_bytes(record_id, node, ts, stream, payload):
+        raise RowError("hash_mismatch", "the content is not what its hash says")
+
+
+def is_stream(text: str) -> bool:
+    return _STREAM.match(text) is not None
+
+
+@lru_cache(maxsize=1024)
+def _check_names(node: bytes, stream: bytes) -> None:
+    name, told = node.decode("utf-8", "replace"), stream.decode("utf-8", "replace")
+    if not _NAME.match(name):
+        raise RowError("bad_value", "node: not a name")
+    if not _STREAM.match(told):
+        raise RowError("bad_value", f"stream: {told[:64]}: not 1-64 of a-z 0-9 . _ -")
 
 
 def make(record_id: bytes, node: str, ts: int, stream: str, payload: str) -> Record:
@@ -83,7 +122,7 @@ def check_payload(raw: bytes) -> str:
     if len(raw) > PAYLOAD_BYTES_MAX:
         raise RowError("payload_too_large", f"{len(raw)} bytes; at most {PAYLOAD_BYTES_MAX}")
     try:
-        value = msgspec.json.decode(raw, type=dict)
+        value = _OBJECT.decode(raw)
         text = raw.decode()
     except RecursionError:
         raise RowError("too_deep", f"nested deeper than {PAYLOAD_DEPTH_MAX}") from None
@@ -138,6 +177,7 @@ class IdMaker:
         value = int.from_bytes(last, "big") if last else 0
         self._ms = value >> 80
         self._tail = (value >> 64 & 0xFFF) << 62 | value & (1 << 62) - 1
+        self._steps: Iterator[int] = iter(())  # random numbers of 32 bits
 
     def next(self, now_us: int) -> bytes:
         """The next id; `now_us` is the cluster clock."""
@@ -145,9 +185,16 @@ class IdMaker:
         if ms > self._ms:
             self._ms, self._tail = ms, secrets.randbits(_TAIL_BITS - 1)
         else:
-            self._tail += 1 + secrets.randbits(32)
+            self._tail += 1 + self._step()
             if self._tail >> _TAIL_BITS:
                 self._ms, self._tail = self._ms + 1, secrets.randbits(_TAIL_BITS - 1)
         high = self._ms << 16 | 0x7000 | self._tail >> 62
         low = 0b10 << 62 | self._tail & (1 << 62) - 1
         return (high << 64 | low).to_bytes(16, "big")
+
+    def _step(self) -> int:
+        """A random number of 32 bits; the system is asked for many at once."""
+        for step in self._steps:
+            return step
+        self._steps = iter(memoryview(secrets.token_bytes(4096)).cast("I"))
+        return next(self._steps)

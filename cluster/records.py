@@ -1,24 +1,25 @@
-"""The table `records`: how both sides keep sets of records, and the digests of them.
+"""The table `records`: how both sides keep sets of records.
 
 Nodes and central use the same table, so the two sides cannot come to disagree about what a set
-is. Triggers keep the digest of each node's set in the transaction of every change, even of one
-that a person makes with the sqlite3 shell: a row that goes missing is a digest that no longer
-matches, and a row that is there cannot be changed or replaced. All functions here are plain work
-for `Database.write` and `Database.read`.
+is. A row that is there cannot be changed, even by a person with the sqlite3 shell. The digests of
+the rows are in `cluster.windows`. All functions here are plain work for `Database.write` and
+`Database.read`.
 """
 
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cluster.digest import EMPTY, MODULUS, Digest, bounds, common_window
+from cluster.digest import MODULUS, common_window
 from cluster.record import Record
+from cluster.windows import last_position
 
 _TOP = MODULUS - 1
 # In SQL a sum over 2^63 would silently become a float, hence the order of these operations.
 _ADD = f"((sum - {_TOP} + new.hash) - 1) & {_TOP}"
 _SUBTRACT = f"(sum - old.hash) & {_TOP}"
 
+#: As of the first version of both schemas; the second has `windows.STATEMENTS`.
 STATEMENTS = (
     """CREATE TABLE records (
         position INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -53,20 +54,10 @@ STATEMENTS = (
 _COLUMNS = "id, node, ts, stream, payload, hash"
 _INSERT = f"INSERT INTO records ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"
 _HASHES = "SELECT id, hash FROM records WHERE node = ? AND id IN ({marks})"
-_BY_ID = (
-    f"SELECT {_COLUMNS}, position FROM records WHERE node = ? AND id IN ({{marks}}) ORDER BY id"
-)
-_ELEMENTS = (
-    "SELECT id, hash FROM records "
-    "WHERE node = ? AND id BETWEEN ? AND ? AND position <= ? ORDER BY id LIMIT ?"
-)
-_DIGEST = "SELECT count, sum FROM digests WHERE node = ?"
-_SPAN = "SELECT min(id), max(id) FROM records WHERE node = ?"
-_LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'records'"
-# Halves of 32 bits, because SUM() of whole hashes would overflow: exact up to 2^31 rows.
-_BY_BYTE = (
-    "SELECT substr(id, ?, 1), count(*), sum(hash >> 32), sum(hash & 4294967295) "
-    "FROM records WHERE node = ? AND id BETWEEN ? AND ? AND position <= ? GROUP BY 1"
+# Two subqueries, as SQLite finds one minimum or maximum in an index, but reads all for both.
+_SPAN = (
+    "SELECT (SELECT min(id) FROM records WHERE node = ?1), "
+    "(SELECT max(id) FROM records WHERE node = ?1)"
 )
 POSITION_MAX = MODULUS - 1
 _CHUNK = 500  # values in one IN (...)
@@ -113,6 +104,11 @@ class Filter:
         return "".join(f" AND {text}" for text, _ in chosen), [value for _, value in chosen]
 
 
+def insert_new(sql: sqlite3.Connection, rows: Sequence[Record]) -> None:
+    """Insert records that are born now: nobody else can have their ids."""
+    sql.executemany(_INSERT, rows)
+
+
 def insert_missing(sql: sqlite3.Connection, node: str, records: Sequence[Record]) -> Inserted:
     """Insert what is not there; never overwrite. All `records` must be of `node`.
 
@@ -130,17 +126,20 @@ def insert_missing(sql: sqlite3.Connection, node: str, records: Sequence[Record]
             fresh.append(record)
         elif held[record.id] != record.hash:
             clashing.append((record.id, record.hash))
-    sql.executemany(_INSERT, fresh)
+    insert_new(sql, fresh)
     return Inserted(len(fresh), len(records) - len(fresh) - len(clashing), frozenset(clashing))
 
 
-def page_after(sql: sqlite3.Connection, after: int, limit: int, wanted: Filter) -> Page:
+def page_after(
+    sql: sqlite3.Connection, after: int, limit: int, wanted: Filter, upto: int = POSITION_MAX
+) -> Page:
     """Up to `limit` records after a position, and not much over PAGE_BYTES_MAX of payload.
 
     At most SCAN_MAX positions are looked at: a page may be empty and yet have `more`.
     """
     conditions, values = wanted.sql()
-    end = min(after + SCAN_MAX, POSITION_MAX)
+    last = min(last_position(sql), upto)
+    end = min(after + SCAN_MAX, last)
     # Only the fixed texts of Filter.sql are put together here; values are bound.
     query = (
         f"SELECT {_COLUMNS}, position FROM records "
@@ -154,73 +153,15 @@ def page_after(sql: sqlite3.Connection, after: int, limit: int, wanted: Filter) 
             return Page(rows, rows[-1][1], more=True)
         rows.append((Record._make(columns), position))
         size += len(columns[4].encode())
-    if end < last_position(sql):
+    if end < last:
         return Page(rows, end, more=True)
     return Page(rows, rows[-1][1] if rows else after, more=False)
-
-
-def fetch(
-    sql: sqlite3.Connection, node: str, ids: Sequence[bytes]
-) -> tuple[list[tuple[Record, int]], bool]:
-    """The records of these ids that are there, and whether the page became full before the end."""
-    rows: list[tuple[Record, int]] = []
-    size = 0
-    for chunk in _chunks(ids):
-        for *columns, position in sql.execute(_BY_ID.format(marks=_marks(chunk)), (node, *chunk)):
-            if size > PAGE_BYTES_MAX:
-                return rows, True
-            rows.append((Record._make(columns), position))
-            size += len(columns[4].encode())
-    return rows, False
-
-
-def digest(sql: sqlite3.Connection, node: str) -> Digest:
-    """The digest of a node's whole set, as the triggers keep it."""
-    row = sql.execute(_DIGEST, (node,)).fetchone()
-    return Digest(*row) if row else EMPTY
-
-
-def last_position(sql: sqlite3.Connection) -> int:
-    """The highest position ever given; 0 when there was none."""
-    row = sql.execute(_LAST).fetchone()
-    return int(row[0]) if row else 0
 
 
 def span(sql: sqlite3.Connection, node: str) -> str | None:
     """The smallest window that holds the node's whole set; None when it is empty."""
     low, high = sql.execute(_SPAN, (node,)).fetchone()
     return None if low is None else common_window(low, high)
-
-
-def child_digests(
-    sql: sqlite3.Connection, node: str, window: str, upto: int = POSITION_MAX
-) -> dict[str, Digest]:
-    """The digests of the window's children that are not empty, computed from the rows.
-
-    Rows stored after the position `upto` do not count. SQL groups by the next whole byte, which
-    needs no text; the digit is taken from it here.
-    """
-    digests: dict[str, Digest] = {}
-    place, odd = len(window) // 2 + 1, len(window) % 2
-    for byte, count, high, low in sql.execute(_BY_BYTE, (place, node, *bounds(window), upto)):
-        child = window + byte.hex()[odd]
-        part = Digest(count, ((high << 32) + low) % MODULUS)
-        digests[child] = digests.get(child, EMPTY) + part
-    return digests
-
-
-def elements(
-    sql: sqlite3.Connection,
-    node: str,
-    window: str,
-    *,
-    first: bytes = b"",
-    limit: int = -1,
-    upto: int = POSITION_MAX,
-) -> dict[bytes, int]:
-    """The (id, hash) list of a window in the order of ids, from the id `first` on."""
-    low, high = bounds(window)
-    return dict(sql.execute(_ELEMENTS, (node, max(low, first), high, upto, limit)))
 
 
 def _chunks(values: Sequence[bytes]) -> Iterable[Sequence[bytes]]:

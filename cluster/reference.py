@@ -18,6 +18,8 @@ from cluster.shape import meaning
 
 AnyExchange = Exchange[Any, Any]
 Schema = dict[str, Any]
+#: Replies that are no messages.
+PLAIN: dict[Any, str] = {str: "text", bytes: "a file"}
 _REF = "#/components/schemas/"
 _LIMITS = (
     ("minimum", "at least {}"),
@@ -44,7 +46,7 @@ def exchanges_section(title: str, exchanges: Iterable[AnyExchange]) -> list[str]
 
 def messages_section(exchanges: Iterable[AnyExchange], more: Iterable[type]) -> list[str]:
     """Every message: what it says of itself, and its fields. `more`: those that no ask names."""
-    kinds = {kind for one in exchanges for kind in (one.ask, one.reply) if kind is not str}
+    kinds = {kind for one in exchanges for kind in (one.ask, one.reply) if kind not in PLAIN}
     lines = ["## Messages", ""]
     for name, schema in sorted(_schemas([*kinds, *more])[1].items()):
         if name == Nothing.__name__:
@@ -107,7 +109,7 @@ def _exchange(exchange: AnyExchange) -> list[str]:
             for name, row in zip(properties, _fields(schema), strict=True)
         ]
         lines += [*_table(("parameter", "in", "type", "default"), rows), ""]
-    reply = "text" if exchange.reply is str else _message(exchange.reply.__name__)
+    reply = PLAIN.get(exchange.reply) or _message(exchange.reply.__name__)
     lines += [f"Answer: {exchange.status}, {reply} as {_types(exchange.gives)}."]
     if exchange.refusals:
         refusals = ", ".join(f"`{code}` ({CODES[code][0]})" for code in exchange.refusals)

@@ -8,7 +8,7 @@ have the same file.
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,14 @@ class DatabaseUnusable(Exception):
     """A file that cannot serve as this database; the text says why and what to do."""
 
 
+def _leave_alone(sql: sqlite3.Connection, foreign: bool) -> None:
+    """Nothing to be done first."""
+
+
+def _leave(sql: sqlite3.Connection) -> None:
+    """Nothing to be done."""
+
+
 @dataclass(frozen=True)
 class Schema:
     """What makes a file ours, and how it comes to its present shape.
@@ -33,10 +41,16 @@ class Schema:
     `migrations[n]` are the statements that lead from version n to n + 1; each version is reached
     in one transaction together with its number. One that was released is never edited, not even
     a space of it: files hold these texts, and one that lacks any of them is called damaged.
+    `attach` is run on every connection; `before` and `after` are plain work, the first and the
+    last thing in every transaction. `before` is told whether another connection may have written
+    since the last one.
     """
 
     application_id: int
     migrations: tuple[tuple[str, ...], ...]
+    attach: tuple[str, ...] = ()
+    before: Callable[[sqlite3.Connection, bool], None] = _leave_alone
+    after: Callable[[sqlite3.Connection], None] = _leave
 
 
 @contextmanager
@@ -66,7 +80,7 @@ def inspect(path: Path, schema: Schema) -> None:
 def prepare(schema: Schema, sql: sqlite3.Connection) -> None:
     """Make the file ready."""
     version = _own_version(sql, schema)
-    configure(WRITER_PRAGMAS, sql)
+    configure((*WRITER_PRAGMAS, *schema.attach), sql)
     for number in range(version, len(schema.migrations)):
         _migrate(sql, schema, number)
     problems = [text for (text,) in sql.execute("PRAGMA quick_check(1)") if text != "ok"]

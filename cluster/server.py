@@ -19,6 +19,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from cluster.compression import NAME, WORTH_BYTES, NotCompressed, compress, decompress
 from cluster.exchange import JSON, AskT, Exchange, ReplyT
 from cluster.handler import Runner, problem_response
 from cluster.logs import GREETING
@@ -32,6 +33,7 @@ _QUALITY = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 
 SHUTDOWN_S = 5.0
 KEEPALIVE_S = 75.0
+INLINE_BYTES = 32 * 1024  # work on more than this would hold up everybody else's requests
 BODY_S = 60.0  # for a whole body to come in
 NO_TOKEN = "send Authorization: Bearer TOKEN"
 WRONG_TOKEN = f"not the token that this service was started with; {NO_TOKEN}"
@@ -51,7 +53,8 @@ def serve(
         reply = await handler(request, await _ask(request, exchange))
         if isinstance(reply, web.StreamResponse):
             return reply
-        return web.Response(body=encode(reply), status=exchange.status, content_type=JSON)
+        response = web.Response(body=encode(reply), status=exchange.status, content_type=JSON)
+        return await compressed(request, response)
 
     exactly = {"allow_head": False} if exchange.method == "GET" else {}
     return web.RouteDef(exchange.method, exchange.path, endpoint, exactly)
@@ -85,10 +88,32 @@ async def _json_object(request: web.Request, limit: int) -> dict[str, Any]:
         raise Refusal("bad_json", f"a JSON object is needed: {wording(error)}") from None
 
 
+async def compressed(request: web.Request, response: web.Response) -> web.Response:
+    """The answer, smaller where the other side says that it can unpack it."""
+    body = response.body
+    wanted = _media_ranges(request.headers.get("Accept-Encoding", "")).get(NAME, 0.0) > 0
+    if wanted and isinstance(body, bytes) and len(body) >= WORTH_BYTES:
+        small = len(body) <= INLINE_BYTES
+        response.body = compress(body) if small else await asyncio.to_thread(compress, body)
+        response.headers["Content-Encoding"] = NAME
+    return response
+
+
 async def read_body(request: web.Request, limit: int, takes: tuple[str, ...]) -> bytes:
-    """The whole body. Refusal over `limit` bytes, for another media type or an encoding."""
-    if request.headers.get("Content-Encoding", "").lower() not in ("", "identity"):
-        raise Refusal("unsupported_type", "send the body without Content-Encoding")
+    """The whole body, unpacked. Refusal over `limit` bytes, for another type or encoding."""
+    encoding = request.headers.get("Content-Encoding", "identity").lower()
+    if encoding not in ("identity", NAME):
+        raise Refusal("unsupported_type", f"send the body without Content-Encoding, or as {NAME}")
+    body = await _read_plain(request, limit, takes)
+    if encoding != NAME:
+        return body
+    try:
+        return await asyncio.to_thread(decompress, body, limit)
+    except NotCompressed as error:
+        raise Refusal("bad_request", f"Content-Encoding: {error}") from None
+
+
+async def _read_plain(request: web.Request, limit: int, takes: tuple[str, ...]) -> bytes:
     if request.can_read_body and request.content_type not in takes:
         raise Refusal("unsupported_type", f"send Content-Type: {' or '.join(takes)}")
     if (request.content_length or 0) > limit:
@@ -191,7 +216,7 @@ def runner_of(app: web.Application) -> Runner:
         shutdown_timeout=SHUTDOWN_S,
         keepalive_timeout=KEEPALIVE_S,
         handler_cancellation=False,
-        auto_decompress=False,  # encoded bodies are refused; a bomb is never unpacked
+        auto_decompress=False,  # read_body unpacks, and no more than it may
     )
 
 

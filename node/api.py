@@ -1,7 +1,5 @@
 """What the node answers: one function for each exchange."""
 
-import asyncio
-import shutil
 import time
 from dataclasses import dataclass
 
@@ -13,24 +11,27 @@ from cluster.clock.cluster_clock import ClusterClock
 from cluster.clock.follower import Follower
 from cluster.clock.ntp import NtpFailed
 from cluster.clock.state import ClockState
-from cluster.exchange import Nothing
+from cluster.digest import Digest
+from cluster.digest import children as children_of
+from cluster.exchange import SQLITE, Nothing
+from cluster.inside import Inside
 from cluster.metrics import clock_metrics, metrics_response
 from cluster.openapi import document_response
-from cluster.pages import page_response
+from cluster.page_file import CHECKSUM
+from cluster.pages import answer_page, check_epoch, file_response
 from cluster.problem import Refusal
 from cluster.protocol import node as protocol
 from cluster.protocol import shared
-from cluster.protocol.shared import Disk, Health, Receipt, RecordPage, served
-from cluster.record import parse_id
+from cluster.protocol.shared import Health, Receipt
+from cluster.record import id_text, parse_id
 from cluster.records import Filter
-from cluster.server import accepted, read_body, serve
+from cluster.server import read_body, serve
+from node.append import append_page, append_rows
+from node.disk import DiskWatch
 from node.generator import Generator
 from node.hello import Greeter
-from node.rows import read_rows
+from node.retention import Retention
 from node.store import NodeStore
-
-INLINE_BYTES = 32 * 1024
-DISK_FREE_MIN = 64 * 1024 * 1024  # bytes; below it rows are refused before SQLite fails
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class Parts:
     follower: Follower | None
     generator: Generator
     greeter: Greeter | None
+    retention: Retention
+    disk: DiskWatch
     boot: str
     started: float  # monotonic seconds
 
@@ -61,6 +64,8 @@ def routes() -> list[web.RouteDef]:
         serve(protocol.APPEND, append),
         serve(protocol.FETCH, fetch),
         serve(protocol.DIGEST, digest),
+        serve(protocol.DUE, due),
+        serve(protocol.DROP, drop),
         serve(protocol.SOURCE, source),
         serve(protocol.CLOCK, clock),
         serve(protocol.CLOCK_SYNC, clock_sync),
@@ -75,7 +80,7 @@ async def ready(request: web.Request, ask: Nothing) -> Health:
     """Refusal unless the database answers and the disk has room."""
     parts = request.app[PARTS]
     await parts.store.counts()
-    _check_room(parts.store)
+    parts.disk.check_room()
     return Health(True, VERSION)
 
 
@@ -95,41 +100,30 @@ async def status(request: web.Request, ask: Nothing) -> protocol.NodeStatus:
         records=await parts.store.counts(),
         clock=parts.clock.state(),
         source=parts.generator.state,
+        retention=parts.retention.state,
         uptime_s=round(time.monotonic() - parts.started, 3),
-        disk=_disk(parts.store),
+        disk=parts.disk.state(),
         now=parts.clock.now_us(),  # last: as near as can be to the moment it is sent
     )
 
 
-async def page(request: web.Request, ask: protocol.RecordsAsk) -> RecordPage | web.StreamResponse:
+async def page(request: web.Request, ask: protocol.RecordsAsk) -> web.StreamResponse:
     store = request.app[PARTS].store
-    media_type = accepted(request, protocol.RECORDS.gives)
-    if ask.epoch not in (None, store.epoch):
-        raise Refusal("epoch_changed", f"the epoch is {store.epoch}; begin again with after=0")
     wanted = Filter(stream=ask.stream, since=ask.since, until=ask.until)
-    return page_response(await store.page(ask.after, ask.limit, wanted), store.epoch, media_type)
+    return await answer_page(request, ask, wanted, store.records, store.epoch)
 
 
 async def append(request: web.Request, ask: Nothing) -> Receipt:
     """Good rows are stored whatever the others are; Refusal only when none could be taken."""
-    store = request.app[PARTS].store
+    parts = request.app[PARTS]
+    store = parts.store
     body = await read_body(request, protocol.APPEND.body_max, protocol.APPEND.takes)
-    if len(body) > INLINE_BYTES:  # long work would hold up everybody else's requests
-        rows = await asyncio.to_thread(read_rows, body, request.content_type, store.node)
+    parts.disk.check_room()
+    if request.content_type == SQLITE:
+        receipt = await append_page(store, body, request.headers.get(CHECKSUM))
     else:
-        rows = read_rows(body, request.content_type, store.node)
-    if rows.good:
-        _check_room(store)
-    stored = await store.store(rows.good)
-    receipt = Receipt(
-        received=len(rows.good) + len(rows.rejected),
-        inserted=stored.inserted,
-        duplicate=stored.duplicate,
-        conflict=len(stored.conflicts),
-        conflicts=[rows.indexes[place] for place in stored.conflicts],
-        rejected=rows.rejected,
-    )
-    if rows.rejected and not rows.good:
+        receipt = await append_rows(store, body, request.content_type)
+    if receipt.rejected and len(receipt.rejected) == receipt.received:
         raise Refusal(
             "rows_rejected",
             "see `rejected` for each row's reason",
@@ -137,19 +131,59 @@ async def append(request: web.Request, ask: Nothing) -> Receipt:
             inserted=0,
             duplicate=0,
             conflict=0,
-            rejected=rows.rejected,
+            rejected=receipt.rejected,
         )
     return receipt
 
 
-async def fetch(request: web.Request, ask: protocol.FetchAsk) -> protocol.Fetched:
-    rows, more = await request.app[PARTS].store.fetch([parse_id(text) for text in ask.ids])
-    return protocol.Fetched([served(*row) for row in rows], more)
+async def fetch(request: web.Request, ask: protocol.FetchAsk) -> web.StreamResponse:
+    store = request.app[PARTS].store
+    check_epoch(ask.epoch, store.epoch)
+    page = await store.records.window_file(
+        store.node, ask.windows, parse_id(ask.first), ask.limit, ask.upto
+    )
+    return await file_response(request, page, store.epoch)
 
 
 async def digest(request: web.Request, ask: protocol.DigestAsk) -> protocol.Digests:
     store = request.app[PARTS].store
-    return protocol.Digests(store.epoch, await store.windows(ask.windows, ask.upto))
+    opened = await store.records.open(store.node, ask.windows, ask.upto)
+    return protocol.Digests(store.epoch, [_view(inside) for inside in opened])
+
+
+def _view(inside: Inside) -> protocol.WindowView:
+    """An open window as it goes on the wire."""
+    listed, children = inside.elements, inside.children
+    parts = None
+    if children is not None:
+        digests = (children.get(child) for child in children_of(inside.window))
+        parts = [None if part is None else (part.count, part.text) for part in digests]
+    return protocol.WindowView(
+        window=inside.window,
+        count=inside.digest.count,
+        digest=inside.digest.text,
+        children=parts,
+        elements=None
+        if listed is None
+        else [(id_text(key), f"{value:016x}") for key, value in listed.items()],
+        dropped=inside.dropped,
+    )
+
+
+async def due(request: web.Request, ask: Nothing) -> protocol.Due:
+    parts = request.app[PARTS]
+    found = await parts.retention.look()
+    return protocol.Due(
+        parts.store.epoch,
+        [protocol.WindowDigest(window, one.count, one.text) for window, one in found.items()],
+    )
+
+
+async def drop(request: web.Request, ask: protocol.DropAsk) -> protocol.Dropped:
+    parts = request.app[PARTS]
+    check_epoch(ask.epoch, parts.store.epoch)
+    proven = {one.window: Digest.parse(one.count, one.digest) for one in ask.windows}
+    return protocol.Dropped(await parts.retention.drop(proven))
 
 
 async def source(request: web.Request, ask: protocol.SourceChange) -> protocol.SourceState:
@@ -176,7 +210,7 @@ async def metrics(request: web.Request, ask: Nothing) -> web.StreamResponse:
     counts = await parts.store.counts()
     made = CounterMetricFamily("tidehold_source_records", "Records made by the own source")
     made.add_metric([], parts.generator.state.made)
-    disk = _disk(parts.store)
+    disk = parts.disk.state()
     figures: list[Metric] = [
         GaugeMetricFamily("tidehold_records", "Records in the database", value=counts.count),
         GaugeMetricFamily("tidehold_last_position", "Last position", value=counts.last_position),
@@ -186,16 +220,3 @@ async def metrics(request: web.Request, ask: Nothing) -> web.StreamResponse:
         *clock_metrics(parts.clock.state()),
     ]
     return metrics_response(figures)
-
-
-def _disk(store: NodeStore) -> Disk:
-    usage = shutil.disk_usage(store.database.path.parent)
-    return Disk(store.database.size(), usage.free, usage.total)
-
-
-def _check_room(store: NodeStore) -> None:
-    free = _disk(store).free_bytes
-    if free < DISK_FREE_MIN:
-        raise Refusal(
-            "not_ready", f"only {free} bytes free on the disk; make room", retry_after_s=60
-        )

@@ -19,8 +19,10 @@ from cluster.protocol.node import APPEND, EXCHANGES
 from cluster.server import fence
 from cluster.settings import SettingsWrong
 from node.api import PARTS, Parts, routes
+from node.disk import DiskWatch
 from node.generator import Generator
 from node.hello import Greeter
+from node.retention import Limits, Retention
 from node.settings import NodeSettings
 from node.sources import open_source
 from node.store import open_node_store
@@ -55,7 +57,22 @@ def build_app(settings: NodeSettings, token: str, url: str) -> web.Application:
             if follower is not None:
                 tasks.start(follower.run(), "clock")
             tasks.start(generator.run(clock, follower.synced if follower else None), "generator")
-            app[PARTS] = Parts(store, clock, follower, generator, greeter, boot, time.monotonic())
+            limits = Limits(settings.keep_days, settings.keep_bytes)
+            retention = Retention(store, limits)
+            if limits:
+                tasks.start(retention.run(), "retention")
+            await retention.look()
+            app[PARTS] = Parts(
+                store,
+                clock,
+                follower,
+                generator,
+                greeter,
+                retention,
+                DiskWatch(store.database),
+                boot,
+                time.monotonic(),
+            )
             yield
 
     app.cleanup_ctx.append(parts)

@@ -28,6 +28,14 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         "synthetic"
     )
     rate: Annotated[Rate, msgspec.Meta(description="records per second of the source")] = 1.0
+    keep_days: Annotated[
+        Annotated[float, msgspec.Meta(gt=0, le=36_500)] | None,
+        msgspec.Meta(description="give up older records, once it is proven that central has them"),
+    ] = None
+    keep_bytes: Annotated[
+        Annotated[int, msgspec.Meta(ge=1_000_000, le=2**62)] | None,
+        msgspec.Meta(description="the same for the oldest records of a larger database"),
+    ] = None
     ntp: Annotated[
         tuple[ServerAddress, ...],
         msgspec.Meta(description="NTP server HOST[:PORT], several times; default: central's 8123"),

@@ -15,23 +15,28 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from cluster import records
+from cluster import arrival, records, windows
+from cluster.arrival import CheckedPage
 from cluster.clock.cluster_clock import ClusterClock
 from cluster.database import Database, open_database
-from cluster.digest import EMPTY, Digest
-from cluster.protocol.node import LIST_MAX, WindowDigest, WindowView
 from cluster.protocol.shared import RecordCounts
-from cluster.record import IdMaker, Record, id_text, make
-from cluster.records import Filter, Page
-from cluster.schema import DatabaseUnusable, Schema
+from cluster.record import IdMaker, Record, make
+from cluster.record_set import RecordSet, schema
+from cluster.records import Inserted
+from cluster.schema import DatabaseUnusable
 
-SCHEMA = Schema(
-    application_id=0x54484E44,  # "THND"
-    migrations=(
-        (
-            *records.STATEMENTS,
-            "CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID",
-        ),
+SCHEMA = schema(
+    0x54484E44,  # "THND"
+    ("CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID",),
+    (
+        """CREATE TABLE quarantine (
+            node TEXT NOT NULL,
+            code TEXT NOT NULL,
+            row TEXT NOT NULL,
+            detail TEXT NOT NULL,
+            seen INTEGER NOT NULL,
+            PRIMARY KEY (node, code, row)
+        ) STRICT""",
     ),
 )
 _SET = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
@@ -47,11 +52,15 @@ class Draft(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of a batch. `conflicts` are places in the batch."""
+    """What became of a batch. `conflicts` and `dropped` are places in the batch.
+
+    `dropped`: their window was given up after central had proven that it holds all of it.
+    """
 
     inserted: int
     duplicate: int
     conflicts: list[int]
+    dropped: list[int]
 
 
 class NodeStore:
@@ -59,10 +68,12 @@ class NodeStore:
 
     def __init__(self, database: Database, node: str, epoch: str, clock: ClusterClock) -> None:
         self.database = database
+        self.records = RecordSet(database)
         self.node = node
         self.epoch = epoch
         self._clock = clock
         self._maker: IdMaker | None = None
+        self._last: bytes | None = None  # the last id that was made
 
     async def store(self, batch: Sequence[Draft | Record]) -> Stored:
         """Store a batch in one transaction; returns after it is on disk."""
@@ -71,38 +82,64 @@ class NodeStore:
     def _store(self, batch: Sequence[Draft | Record], sql: sqlite3.Connection) -> Stored:
         if self._maker is None:
             self._maker = IdMaker(_meta(sql).get("last_id"))
-        born = last = None
-        rows: list[Record] = []
-        for item in batch:
-            if isinstance(item, Draft):
-                now = self._clock.now_us()
-                born = last = self._maker.next(now)
-                ts = now if item.ts is None else item.ts
-                item = make(last, self.node, ts, item.stream, item.payload)
-            rows.append(item)
-        if born is not None:
-            sql.execute(_SET, ("last_id", born))
-        outcome = records.insert_missing(sql, self.node, rows)
-        clashing = [
-            index for index, row in enumerate(rows) if (row.id, row.hash) in outcome.conflicts
+        now = self._clock.now_us()  # one moment for the batch: it came together
+        rows = [
+            self._born(item, self._maker, now) if isinstance(item, Draft) else item
+            for item in batch
         ]
-        return Stored(outcome.inserted, outcome.duplicate, clashing)
+        if self._last is not None:
+            sql.execute(_SET, ("last_id", self._last))
+        if not any(isinstance(item, Record) for item in batch):
+            records.insert_new(sql, rows)
+            return Stored(len(rows), 0, [], [])
+        brought = {place for place, item in enumerate(batch) if isinstance(item, Record)}
+        gone = brought & _dropped_places(sql, self.node, rows)
+        kept = [row for place, row in enumerate(rows) if place not in gone] if gone else rows
+        outcome = records.insert_missing(sql, self.node, kept)
+        clashing = [place for place in _places(rows, outcome) if place not in gone]
+        return Stored(outcome.inserted, outcome.duplicate, clashing, sorted(gone))
+
+    def _born(self, draft: Draft, maker: IdMaker, now: int) -> Record:
+        """The record of a draft, with the next id."""
+        self._last = maker.next(now)
+        ts = now if draft.ts is None else draft.ts
+        return make(self._last, self.node, ts, draft.stream, draft.payload)
+
+    async def store_page(self, page: CheckedPage) -> Stored:
+        """Store a checked page in one transaction; returns after it is on disk."""
+        return await self.database.write(partial(self._store_page, page))
+
+    def _store_page(self, page: CheckedPage, sql: sqlite3.Connection) -> Stored:
+        if page.rows is not None or windows.dropped(sql, self.node):
+            return self._store(page.good_rows(), sql)
+        outcome = arrival.insert(sql, self.node, page)
+        clashing = _places(page.good_rows(), outcome) if outcome.conflicts else []
+        return Stored(outcome.inserted, outcome.duplicate, clashing, [])
+
+    def now_ms(self) -> int:
+        """The cluster clock, as it is in ids."""
+        return self._clock.now_us() // 1000
 
     async def counts(self) -> RecordCounts:
         """How many records, the last position and the digest, at one moment."""
-        return await self.database.read(partial(_counts, self.node), quick=True)
+        return await self.records.read_folded(partial(_counts, self.node))
 
-    async def page(self, after: int, limit: int, wanted: Filter) -> Page:
-        return await self.database.read(lambda sql: records.page_after(sql, after, limit, wanted))
 
-    async def fetch(self, ids: Sequence[bytes]) -> tuple[list[tuple[Record, int]], bool]:
-        return await self.database.read(lambda sql: records.fetch(sql, self.node, ids))
+def _places(rows: Sequence[Record], outcome: Inserted) -> list[int]:
+    """Where the conflicts are."""
+    return [place for place, row in enumerate(rows) if (row.id, row.hash) in outcome.conflicts]
 
-    async def windows(self, windows: Sequence[str], upto: int) -> list[WindowView]:
-        """Each window with its children's digests or, when it is small, its list."""
-        return await self.database.read(
-            lambda sql: [_view(sql, self.node, window, upto) for window in windows]
-        )
+
+def _dropped_places(sql: sqlite3.Connection, node: str, rows: Sequence[Record]) -> set[int]:
+    """Which rows lie in windows that were dropped."""
+    if not (gone := windows.dropped(sql, node)):
+        return set()
+    lengths = {len(window) for window in gone}
+    return {
+        place
+        for place, row in enumerate(rows)
+        if any(row.id.hex()[:length] in gone for length in lengths)
+    }
 
 
 def _meta(sql: sqlite3.Connection) -> dict[str, bytes]:
@@ -110,30 +147,8 @@ def _meta(sql: sqlite3.Connection) -> dict[str, bytes]:
 
 
 def _counts(node: str, sql: sqlite3.Connection) -> RecordCounts:
-    digest = records.digest(sql, node)
-    return RecordCounts(digest.count, records.last_position(sql), digest.text)
-
-
-def _view(sql: sqlite3.Connection, node: str, window: str, upto: int) -> WindowView:
-    parts = records.child_digests(sql, node, window, upto) if len(window) < 32 else {}
-    total = sum(parts.values(), EMPTY)
-    if len(window) == 32 or total.count <= LIST_MAX:
-        listed = records.elements(sql, node, window, upto=upto)
-        total = sum((Digest(1, value) for value in listed.values()), EMPTY)
-        return WindowView(
-            window=window,
-            count=total.count,
-            digest=total.text,
-            elements=[(id_text(key), f"{value:016x}") for key, value in listed.items()],
-        )
-    return WindowView(
-        window=window,
-        count=total.count,
-        digest=total.text,
-        children=[
-            WindowDigest(child, part.count, part.text) for child, part in sorted(parts.items())
-        ],
-    )
+    digest = windows.digest(sql, node)
+    return RecordCounts(digest.count, windows.folded(sql), digest.text)
 
 
 @asynccontextmanager

@@ -87,7 +87,9 @@ def read_side(file: Path, name: str) -> Side:
             side.rows[record_id] = value
             side.positions[record_id] = position
             side.digest += Digest(1, value)
-        kept = sql.execute("SELECT count, sum FROM digests WHERE node = ?", (name,)).fetchone()
+        kept = sql.execute(
+            "SELECT count, sum FROM digests WHERE node = ? AND window = ''", (name,)
+        ).fetchone()
         if Digest(*(kept or (0, 0))) != side.digest:
             side.broken.append(f"I4 {file.name}: the digest kept is not that of the rows")
     return side

@@ -114,16 +114,16 @@ class Cluster:
             "PYTHONPATH": f"{ROOT}{os.pathsep}{path}" if path else str(ROOT),
         }
 
-    async def start(self, flags: Sequence[Sequence[str]]) -> None:
+    async def start(self, central: Sequence[str], nodes: Sequence[Sequence[str]]) -> None:
         """Start central and one node for each list of flags, up to where central sees all up.
 
         StartFailed when one ends for good, or is not there in time.
         """
         loop = asyncio.get_running_loop()
-        until_s = loop.time() + READY_S + READY_PER_NODE_S * len(flags)
-        self._launch("central", self._make_central)
+        until_s = loop.time() + READY_S + READY_PER_NODE_S * len(nodes)
+        self._launch("central", partial(self._make_central, central))
         await self._wait_for(self._central_missing, until_s)
-        for number, own in enumerate(flags, 1):
+        for number, own in enumerate(nodes, 1):
             self._launch(f"node-{number}", partial(self._make_node, number, own))
         strangers_from_s = loop.time() + UNKNOWN_S
         await self._wait_for(partial(self._nodes_missing, strangers_from_s), until_s)
@@ -168,9 +168,9 @@ class Cluster:
         known = name == "central" and len(self._members) > 1
         return not (known or self._stopping) and self._members[name].may_lack_a_port()
 
-    def _make_central(self) -> Member:
+    def _make_central(self, flags: Sequence[str]) -> Member:
         port, ntp_port = self._ports.take(self._port, "tcp"), self._ports.take(NTP_PORT, "udp")
-        argv = [f"--port={port}", f"--ntp-port={ntp_port}"]
+        argv = [f"--port={port}", f"--ntp-port={ntp_port}", *flags]
         return self._member("central", argv, (port, "tcp"), (ntp_port, "udp"))
 
     def _make_node(self, number: int, flags: Sequence[str]) -> Member:

@@ -8,6 +8,7 @@ import msgspec
 from cluster.protocol.node import Rate
 from cluster.settings import Text
 
+PULL_EVERY_S = 2.0
 SKEWS = ((1200.0, 80.0), (-700.0, -120.0), (90.0, 30.0))  # ms, ppm of the first nodes
 
 
@@ -29,6 +30,9 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     source: Annotated[
         Literal["synthetic", "host"], msgspec.Meta(description="where the nodes' records come from")
     ] = "synthetic"
+    auto: Annotated[
+        bool, msgspec.Meta(description="central pulls every node by itself, every 2 seconds")
+    ] = False
     skew: Annotated[bool, msgspec.Meta(description="give each node another wrong clock")] = False
     headless: Annotated[bool, msgspec.Meta(description="print lines, open no console")] = False
     seconds: Annotated[
@@ -36,6 +40,11 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         msgspec.Meta(description="stop after this many seconds"),
     ] = None
     verify: Annotated[bool, msgspec.Meta(description="compare all sets at the end")] = False
+
+
+def central_flags(settings: ClusterSettings) -> list[str]:
+    """What is set at central."""
+    return [f"--pull-every={PULL_EVERY_S}"] if settings.auto else []
 
 
 def node_flags(settings: ClusterSettings, number: int) -> list[str]:

@@ -47,18 +47,32 @@ class Named(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: NodeName
 
 
+PullMode = Literal["incremental", "full", "reconcile"]
+PullEvery = Annotated[
+    float, msgspec.Meta(ge=0, le=31_536_000, description="seconds between two pulls; 0: never")
+]
+
+
 class NodeChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A new address for a node."""
+    """A new address for a node, or how often central pulls it by itself."""
 
     name: NodeName
-    url: Url
+    url: Url | None = None
+    pull_every: PullEvery | None = None
+
+    def __post_init__(self) -> None:
+        if self.url is None and self.pull_every is None:
+            raise ValueError("url or pull_every is needed")
 
 
 class PullAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`incremental`: what central lacks. `full`: the node sends all it has."""
+    """`incremental`: what central lacks. `full`: the node sends all it has.
+
+    `reconcile`: what central lacks by comparing windows at once, without pages first.
+    """
 
     name: NodeName
-    mode: Literal["incremental", "full"] = "incremental"
+    mode: PullMode = "incremental"
 
 
 class PushAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,7 +83,7 @@ class PushAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PullAllAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    mode: Literal["incremental", "full"] = "incremental"
+    mode: PullMode = "incremental"
 
 
 class PushAllAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -140,7 +154,7 @@ HELLO = Exchange(
 )
 NODE = Exchange("One node", "GET", "/v1/nodes/{name}", Named, NodeView, refusals=("unknown_node",))
 CHANGE = Exchange(
-    "Change a node's address",
+    "Change a node's address, or how often it is pulled",
     "PATCH",
     "/v1/nodes/{name}",
     NodeChange,

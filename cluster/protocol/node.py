@@ -5,12 +5,13 @@ from typing import Annotated, Literal
 import msgspec
 
 from cluster.clock.state import ClockState
-from cluster.exchange import JSON, MIB, NDJSON, Exchange, Nothing
+from cluster.exchange import JSON, MIB, NDJSON, SQLITE, Exchange, Nothing
 from cluster.protocol.shared import (
     HEALTH,
     METRICS,
     OPENAPI,
-    PAGE_RECORDS_MAX,
+    PAGE_FILE_RECORDS_MAX,
+    POSITION_MAX,
     READY,
     RECORD_TYPES,
     Count,
@@ -20,7 +21,6 @@ from cluster.protocol.shared import (
     Receipt,
     RecordCounts,
     RecordPage,
-    ServedRecord,
 )
 from cluster.record import HashText, NodeName, RecordId, StreamName, Timestamp
 from cluster.shape import END, shape
@@ -29,8 +29,8 @@ Rate = Annotated[float, msgspec.Meta(ge=0, le=10_000, description="records per s
 Window = Annotated[str, shape(r"^[0-9a-f]{0,32}" + END, "a hex prefix of ids, 0-32 of 0-9 a-f")]
 SourceKind = Literal["synthetic", "host", "none"]
 
-#: A window with at most this many records is answered with its list instead of its children.
-LIST_MAX = 128
+WINDOWS_MAX = 512
+Windows = Annotated[list[Window], msgspec.Meta(min_length=1, max_length=WINDOWS_MAX)]
 
 
 class SourceState(msgspec.Struct, frozen=True):
@@ -40,6 +40,16 @@ class SourceState(msgspec.Struct, frozen=True):
     running: bool
     rate: float
     made: Count
+
+
+class RetentionState(msgspec.Struct, frozen=True):
+    """`due`: some windows may be dropped once central has proven that it holds them.
+
+    `dropped`: records that were given up so far.
+    """
+
+    due: bool = False
+    dropped: Count = 0
 
 
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,39 +63,67 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     records: RecordCounts
     clock: ClockState
     source: SourceState
+    retention: RetentionState = RetentionState()
     uptime_s: float
     disk: Disk
 
 
 class RecordsAsk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which page. `epoch`: refuse with `epoch_changed` unless the database is this one."""
+    """Which page. `epoch`: refuse with `epoch_changed` unless the database is this one.
+
+    `limit` is at most 5,000, of SQLite pages 20,000. `upto`: nothing after this position.
+    """
 
     after: Position = 0
-    limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_RECORDS_MAX)] = 1_000
+    limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_FILE_RECORDS_MAX)] = 1_000
     stream: StreamName | None = None
     since: Timestamp | None = None
     until: Timestamp | None = None
     epoch: str | None = None
+    upto: Position = POSITION_MAX
 
 
-class FetchAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Records by id; ids that are not there are left out of the answer."""
+class FetchAsk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All records inside of windows, disjoint and in order, as of the position `upto`.
 
-    ids: Annotated[list[RecordId], msgspec.Meta(min_length=1, max_length=1_000)]
+    32 digits are one record. The answer is in the order of ids; when it says `Tidehold-More: true`
+    ask again with `first`, the id after the last one that came.
+    """
 
-
-class Fetched(msgspec.Struct, frozen=True):
-    """The records found. May be fewer than asked for: `more` says that the page was full."""
-
-    records: list[ServedRecord]
-    more: bool
+    windows: Windows
+    epoch: str | None = None
+    first: RecordId = "00000000-0000-0000-0000-000000000000"
+    limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_FILE_RECORDS_MAX)] = PAGE_FILE_RECORDS_MAX
+    upto: Position = POSITION_MAX
 
 
 class DigestAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Windows to be compared. `upto`: as if nothing had been stored after this position."""
 
-    windows: Annotated[list[Window], msgspec.Meta(min_length=1, max_length=64)]
-    upto: Position = 2**63 - 1
+    windows: Windows
+    upto: Position = POSITION_MAX
+
+
+class WindowView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One window. `children`: [count, digest] or null for each of its 16 children, in order.
+
+    `elements`: the [id, hash] list of a small window, instead. `dropped`: the node has given up
+    these records after central had proven that it holds them; only their digest is left.
+    """
+
+    window: Window
+    count: Count
+    digest: HashText
+    children: list[tuple[Count, HashText] | None] | None = None
+    elements: list[tuple[RecordId, HashText]] | None = None
+    dropped: bool = False
+
+
+class Digests(msgspec.Struct, frozen=True):
+    """The windows asked for, in their order."""
+
+    epoch: Mark
+    windows: list[WindowView]
 
 
 class WindowDigest(msgspec.Struct, frozen=True):
@@ -96,21 +134,24 @@ class WindowDigest(msgspec.Struct, frozen=True):
     digest: HashText
 
 
-class WindowView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One window: its children that are not empty or, when it is small, its (id, hash) list."""
-
-    window: Window
-    count: Count
-    digest: HashText
-    children: list[WindowDigest] | None = None
-    elements: list[tuple[RecordId, HashText]] | None = None
-
-
-class Digests(msgspec.Struct, frozen=True):
-    """The windows asked for, in their order."""
+class Due(msgspec.Struct, frozen=True):
+    """Windows that the node would like to drop, the oldest first, with their digests."""
 
     epoch: Mark
-    windows: list[WindowView]
+    windows: list[WindowDigest]
+
+
+class DropAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Central's proof: the digests of these windows as it holds them."""
+
+    epoch: str
+    windows: Annotated[list[WindowDigest], msgspec.Meta(min_length=1, max_length=WINDOWS_MAX)]
+
+
+class Dropped(msgspec.Struct, frozen=True):
+    """How many records were dropped: those of windows that are due and have the same digest."""
+
+    records: Count
 
 
 class SourceChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,17 +178,26 @@ APPEND = Exchange(
     "/v1/records",
     Nothing,
     Receipt,
-    takes=(NDJSON, JSON),
-    body_max=8 * MIB,
-    refusals=("bad_json", "too_large", "unsupported_type", "rows_rejected", "storage_failed"),
+    takes=(NDJSON, JSON, SQLITE),
+    body_max=16 * MIB,
+    refusals=(
+        "bad_json",
+        "bad_page",
+        "too_large",
+        "unsupported_type",
+        "rows_rejected",
+        "storage_failed",
+    ),
 )
 FETCH = Exchange(
-    "Records by id",
+    "The records inside of windows",
     "POST",
     "/v1/fetch",
     FetchAsk,
-    Fetched,
+    bytes,
+    gives=(SQLITE,),
     reply_max=16 * MIB,
+    refusals=("epoch_changed",),
 )
 DIGEST = Exchange(
     "Digests of the children of windows, or the lists of small ones",
@@ -156,6 +206,16 @@ DIGEST = Exchange(
     DigestAsk,
     Digests,
     reply_max=4 * MIB,
+    refusals=("status_old",),
+)
+DUE = Exchange("Windows that may be dropped", "GET", "/v1/retention", Nothing, Due)
+DROP = Exchange(
+    "Drop windows that central has proven to hold",
+    "POST",
+    "/v1/retention/drop",
+    DropAsk,
+    Dropped,
+    refusals=("epoch_changed",),
 )
 SOURCE = Exchange(
     "Start, stop or pace the node's source",
@@ -185,6 +245,8 @@ EXCHANGES = (
     APPEND,
     FETCH,
     DIGEST,
+    DUE,
+    DROP,
     SOURCE,
     CLOCK,
     CLOCK_SYNC,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 
 from cluster.digest import Digest
-from cluster.exchange import CSV, JSON, NDJSON, TEXT, Exchange, Nothing
+from cluster.exchange import CSV, JSON, NDJSON, SQLITE, TEXT, Exchange, Nothing
 from cluster.problem import Rejected
 from cluster.record import (
     HashText,
@@ -24,7 +24,8 @@ from cluster.record import (
 COUNT_MAX = 2**63 - 1
 Count = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)]
 Position = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX, description="0: from the beginning")]
-PAGE_RECORDS_MAX = 5_000
+PAGE_RECORDS_MAX, PAGE_FILE_RECORDS_MAX = 5_000, 20_000
+POSITION_MAX = COUNT_MAX
 ROWS_MAX = 10_000
 #: A short text: an epoch, a boot, a version.
 Mark = Annotated[str, msgspec.Meta(max_length=64)]
@@ -171,4 +172,4 @@ READY = Exchange(
 )
 METRICS = Exchange("Figures for Prometheus", "GET", "/metrics", Nothing, str, gives=(TEXT,))
 OPENAPI = Exchange("This contract as OpenAPI 3.1", "GET", "/openapi.json", Nothing, Document)
-RECORD_TYPES = (JSON, NDJSON, CSV)
+RECORD_TYPES = (JSON, NDJSON, CSV, SQLITE)

@@ -20,6 +20,9 @@ Level = Literal["info", "warning", "error"]
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One pull or push of one node. `expected`: records to move, when known before the end.
 
+    `rate`: records a second at last; `left_s`: seconds to the end, at that rate. `scheduled`:
+    central asked for it by itself.
+
     Times are microseconds; `reason` says why a run waits or how it ended badly.
     """
 
@@ -38,6 +41,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     rejected: Count = 0
     bytes: Count = 0
     expected: Count | None = None
+    rate: float | None = None
+    left_s: float | None = None
+    scheduled: bool = False
     attempts: Count = 0
     reason: str | None = None
     error: str | None = None
@@ -48,19 +54,37 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeRecords(msgspec.Struct, frozen=True):
-    """Counts at both sides; `null` where it is not known."""
+    """Counts at both sides; `null` where it is not known.
+
+    `dropped` of the node's were given up there, after central had proven that it holds them.
+    """
 
     node: Count | None = None
     central: Count = 0
     missing_at_central: Count | None = None
     missing_at_node: Count | None = None
+    dropped: Count = 0
+
+
+class Loss(msgspec.Struct, frozen=True):
+    """What went with a node's disk: at least so many `records` that were never pulled.
+
+    Born after `since`, where that is known, and before `until`. `restorable`: how many central
+    held of the node at that moment; a push gives them back.
+    """
+
+    records: Count
+    restorable: Count
+    since: Timestamp | None
+    until: Timestamp
 
 
 class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     """One node as central sees it.
 
     `data` is `in_sync` only when the two digests were equal at the last poll (`proven`: when);
-    `last_seen`, `next_try` and `proven` are microseconds of central's clock; `apart_ms` is the
+    `last_seen`, `next_try` and `proven` are microseconds of central's clock; `pull_every`: seconds
+    between two pulls that central starts by itself; `apart_ms` is the
     node's cluster clock minus central's, known to within half of `rtt_ms`.
     """
 
@@ -83,6 +107,8 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None = None
     epoch: str | None = None
     tidemark: int | None = None
+    pull_every: float | None = None
+    loss: Loss | None = None
     run: Run | None = None
 
 

@@ -8,15 +8,19 @@ import pytest
 from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpServer
 
-from cluster.exchange import Nothing
+from cluster.compression import compress
+from cluster.exchange import SQLITE, Nothing
 from cluster.protocol import central
 from cluster.protocol.shared import READY
+from cluster.record import make
+from tests.page_files import page_of
 from tests.world import World, until, world
 
 pytestmark = pytest.mark.e2e
 
-Reply = Callable[[web.Request], Awaitable[dict[str, Any]]]
+Reply = Callable[[web.Request], Awaitable[dict[str, Any] | web.Response]]
 HUGE = 2**63 - 1
+BOMB = compress(bytes(1 << 30))
 
 
 def status(**lies: Any) -> dict[str, Any]:
@@ -38,42 +42,84 @@ def status(**lies: Any) -> dict[str, Any]:
 
 async def endless_windows(request: web.Request) -> dict[str, Any]:
     """Every window differs, and so do two of its children, without end."""
+    children = [[250, f"{3:016x}"], *[None] * 14, [250, f"{4:016x}"]]
     views = [
-        {
-            "window": window,
-            "count": 500,
-            "digest": f"{7:016x}",
-            "children": [
-                {"window": window + "0", "count": 250, "digest": f"{3:016x}"},
-                {"window": window + "f", "count": 250, "digest": f"{4:016x}"},
-            ],
-        }
+        {"window": window, "count": 500, "digest": f"{7:016x}", "children": children}
         for window in (await request.json())["windows"]
     ]
     return {"epoch": "e", "windows": views}
 
 
-async def endless_pages(request: web.Request) -> dict[str, Any]:
-    after = int(request.query["after"])
-    return {"epoch": "e", "records": [], "next": after + 1, "more": True}
+def sent(
+    page: bytes, following: int, *, more: bool = False, encoding: str = "identity"
+) -> web.Response:
+    """A page as a node sends it."""
+    headers = {
+        "Tidehold-Epoch": "e",
+        "Tidehold-Next": str(following),
+        "Tidehold-More": str(more).lower(),
+        "Content-Encoding": encoding,
+    }
+    return web.Response(body=page, content_type=SQLITE, headers=headers)
 
 
-async def bad_rows(request: web.Request) -> dict[str, Any]:
-    rows: list[Any] = [None, 7, "row", {"id": "x"}, {"payload": {}}, [[]]]
-    return {"epoch": "e", "records": rows, "next": HUGE, "more": False}
+async def endless_pages(request: web.Request) -> web.Response:
+    return sent(page_of([]), int(request.query["after"]) + 1, more=True)
+
+
+async def bad_rows(request: web.Request) -> web.Response:
+    rows: list[tuple[Any, ...]] = [
+        (b"", "", 0, "", "", 0),
+        (b"x" * 10_000, "liar", HUGE, "s", "{}", -1),
+        (bytes(16), "honest", 0, "s", "{}", 0),
+        (bytes(16), "liar", 0, "\x1b[2J", '{"a":"</script>"}', 0),
+        (bytes(16), "liar", 0, "s", "[" * 60_000, 0),
+        (bytes(16), "liar", 0, "s", "{}", 0),
+    ]
+    return sent(page_of(rows), HUGE)
+
+
+async def no_text(request: web.Request) -> web.Response:
+    """Bytes that are no UTF-8, in columns of texts."""
+    row = (bytes(16), "liar", 0, "s", "{}", 0)
+    bytes_of = "CAST(x'ff00fe' AS TEXT)"
+    page = page_of([row], f"UPDATE records SET stream = {bytes_of}, payload = {bytes_of}")
+    return sent(page, 1)
+
+
+async def a_page_of_the_others(request: web.Request) -> web.Response:
+    """Sound records, of a node that it is not."""
+    rows = [make(n.to_bytes(16, "big"), "honest", n, "s", "{}") for n in range(2_000)]
+    return sent(page_of(rows), 500)
+
+
+async def a_trap(request: web.Request) -> web.Response:
+    """A file that would do something when it is read or written."""
+    trigger = "CREATE TRIGGER t AFTER INSERT ON records BEGIN DELETE FROM records; END"
+    return sent(page_of([], trigger), 500)
+
+
+async def a_bomb(request: web.Request) -> web.Response:
+    """A gigabyte of nothing, in some kilobytes."""
+    return sent(BOMB, 500, encoding="zstd")
 
 
 async def negative_receipt(request: web.Request) -> dict[str, Any]:
     return {"received": -5, "inserted": -5, "duplicate": 0, "conflict": 0, "rejected": []}
 
 
-def liar(lies: dict[str, Any], replies: dict[str, Reply]) -> web.Application:
-    """A node called `liar`."""
+def liar(
+    lies: dict[str, Any], replies: dict[str, Reply], asked: set[str] | None = None
+) -> web.Application:
+    """A node called `liar`. `asked` is told what it was asked for."""
+    told: set[str] = set() if asked is None else asked
 
     async def answer(request: web.Request) -> web.Response:
+        told.add(f"{request.method} {request.path}")
         if request.path == "/v1/status":
             return web.json_response(status(**lies))
-        return web.json_response(await replies[f"{request.method} {request.path}"](request))
+        reply = await replies[f"{request.method} {request.path}"](request)
+        return reply if isinstance(reply, web.Response) else web.json_response(reply)
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
@@ -89,6 +135,10 @@ def liar(lies: dict[str, Any], replies: dict[str, Reply]) -> web.Application:
             {"count": HUGE, "last_position": HUGE},
             {"GET /v1/records": bad_rows, "POST /v1/digest": endless_windows},
         ),
+        ({}, {"GET /v1/records": no_text}),
+        ({}, {"GET /v1/records": a_page_of_the_others}),
+        ({}, {"GET /v1/records": a_trap}),
+        ({}, {"GET /v1/records": a_bomb}),
         ({"count": -1}, {}),
         ({"digest": "not hex"}, {}),
         (
@@ -100,7 +150,18 @@ def liar(lies: dict[str, Any], replies: dict[str, Reply]) -> web.Application:
             },
         ),
     ],
-    ids=["endless", "far position", "huge", "negative", "no digest", "bad rows"],
+    ids=[
+        "endless",
+        "far position",
+        "huge",
+        "no text",
+        "records of others",
+        "trap",
+        "bomb",
+        "negative",
+        "no digest",
+        "bad rows",
+    ],
 )
 async def test_a_lying_node_harms_nobody_but_itself(
     tmp_path: Path,
@@ -109,7 +170,12 @@ async def test_a_lying_node_harms_nobody_but_itself(
     replies: dict[str, Reply],
 ) -> None:
     """Its runs fail or wait; the honest node is pulled; central restarts with what it stored."""
-    server = await aiohttp_server(liar(lies, replies))
+    asked: set[str] = set()
+    server = await aiohttp_server(liar(lies, replies, asked))
+
+    async def lied() -> bool:
+        return "GET /v1/records" in asked or "GET /v1/records" not in replies
+
     async with world(tmp_path) as w:
         hello = central.Hello(name="liar", url=f"http://{server.host}:{server.port}")
         await w.central.call(central.HELLO, hello)
@@ -120,11 +186,13 @@ async def test_a_lying_node_harms_nobody_but_itself(
 
         run = await w.pull("honest")
         await until(lambda: in_sync(w, "honest"), "the honest node is in sync")
+        await until(lied, "the liar was asked for a page")
         w.central.kill()
         await w.central.start()
         await w.until_live("honest", "up")
 
         assert run.state == "succeeded"
+        assert w.verdict("honest").equal
         assert (await w.central.call(READY, Nothing())).ok
         assert (await w.central.call(central.RUNS, central.RunsAsk())).runs
         assert {view.name for view in (await w.central.call(central.NODES, Nothing())).nodes} == {

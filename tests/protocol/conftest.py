@@ -123,7 +123,10 @@ async def serving(app: Application) -> AsyncIterator[URL]:
 
 @pytest.fixture
 async def session() -> AsyncIterator[ClientSession]:
-    async with ClientSession(auto_decompress=False) as session:
+    """It takes nothing compressed unless a test says so."""
+    async with ClientSession(
+        auto_decompress=False, skip_auto_headers=("Accept-Encoding",)
+    ) as session:
         yield session
 
 

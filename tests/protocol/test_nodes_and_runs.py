@@ -107,7 +107,6 @@ async def test_a_node_with_a_bad_name_is_not_added(central: Api, name: Any) -> N
         f"http://{'a' * 64}.b",
         "http://" + "a" * 10_000,
         8101,
-        None,
         ["http://127.0.0.1:8101"],
     ],
 )
@@ -147,6 +146,7 @@ async def test_an_address_that_only_looks_like_one_hurts_nobody_else(
         {},
         {"name": "n1"},
         {"url": NOBODY},
+        {"name": "n1", "url": None},
         {"name": "n1", "url": NOBODY, "token": "x"},
         {"name": "n1", "url": NOBODY, "boot": 5},
     ],
@@ -182,7 +182,7 @@ async def test_a_name_in_the_body_does_not_beat_the_one_in_the_path(central: Api
         assert answer.problem("bad_value").detail == "name: stands in the path already"
 
 
-@pytest.mark.parametrize("mode", ["reconcile", "FULL", "", None, 1, ["full"]])
+@pytest.mark.parametrize("mode", ["everything", "FULL", "", None, 1, ["full"]])
 @pytest.mark.parametrize("path", ["/v1/nodes/n1/pull", "/v1/nodes/n1/push", "/v1/pull", "/v1/push"])
 async def test_an_unknown_mode_starts_nothing(central: Api, path: str, mode: Any) -> None:
     await add(central)

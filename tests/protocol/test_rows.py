@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cluster.compression import compress
 from cluster.exchange import JSON, NDJSON
 from cluster.protocol.node import APPEND
 from cluster.protocol.shared import ROWS_MAX
@@ -291,12 +292,51 @@ async def test_another_content_type_is_refused(node: Api, content_type: str | No
     assert await node.payloads() == []
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "zstd", "gzip, gzip", "nonsense"])
-async def test_an_encoded_body_is_refused(node: Api, encoding: str) -> None:
+@pytest.mark.parametrize(
+    "encoding", ["gzip", "br", "deflate", "gzip, gzip", "zstd, zstd", "nonsense"]
+)
+async def test_a_body_of_another_encoding_is_refused(node: Api, encoding: str) -> None:
     """415 whatever it holds: nothing is unpacked."""
     answer = await node.ask("POST", "/v1/records", GOOD, headers={"Content-Encoding": encoding})
 
     answer.problem("unsupported_type")
+    assert await node.payloads() == []
+
+
+async def test_a_compressed_body_is_taken(node: Api) -> None:
+    """As if it had come as it is."""
+    answer = await node.ask(
+        "POST",
+        "/v1/records",
+        compress(joined([GOOD] * 100, NDJSON)),
+        content_type=NDJSON,
+        headers={"Content-Encoding": "zstd"},
+    )
+
+    assert answer.receipt().inserted == 100
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(GOOD, id="not compressed"),
+        pytest.param(b"", id="nothing"),
+        pytest.param(compress(GOOD)[:-3], id="cut"),
+        pytest.param(compress(GOOD) + b"x", id="more behind it"),
+        pytest.param(compress((GOOD + b"\n") * 1_000_000), id="35 MB out of a few kB"),
+    ],
+)
+async def test_a_body_that_cannot_be_unpacked_is_refused(node: Api, body: bytes) -> None:
+    """Whole, and never unpacked beyond what a body may be."""
+    answer = await node.ask(
+        "POST",
+        "/v1/records",
+        body,
+        content_type=NDJSON,
+        headers={"Content-Encoding": "zstd"},
+    )
+
+    answer.problem("bad_request")
     assert await node.payloads() == []
 
 

@@ -19,7 +19,7 @@ ROWS = "/v1/records"
     [
         "limit=0",
         "limit=-1",
-        "limit=5001",
+        "limit=20001",
         "limit=1000000000",
         "limit=9223372036854775808",
         "limit=" + "9" * 5_000,
@@ -32,6 +32,8 @@ ROWS = "/v1/records"
         "limit=1.5",
         "limit=ten",
         "after=-1",
+        "upto=-1",
+        "upto=9223372036854775808",
         "after=9223372036854775808",
         "since=9223372036854775808",
         "until=-9223372036854775808",
@@ -85,7 +87,7 @@ async def test_a_query_on_a_post_is_refused_and_not_ignored(node: Api, central: 
 
 async def test_limits_themselves_are_taken(service: Api) -> None:
     """The smallest and the largest values are values."""
-    for query in ("limit=1", "limit=5000", "after=0", "after=9223372036854775807"):
+    for query in ("limit=1", "limit=20000", "after=0", "upto=0", "after=9223372036854775807"):
         answer = await service.ask("GET", f"{ROWS}?{query}")
 
         assert answer.status == 200
@@ -153,17 +155,22 @@ async def test_bodies_have_a_size_a_type_and_no_encoding(
 @pytest.mark.parametrize(
     ("method", "path", "body", "named"),
     [
-        ("POST", "/v1/fetch", {}, "missing required field `ids`"),
-        ("POST", "/v1/fetch", {"ids": []}, "ids: "),
-        ("POST", "/v1/fetch", {"ids": ["1"]}, "ids[0]: expected a UUID"),
-        ("POST", "/v1/fetch", {"ids": [None]}, "ids[0]: "),
-        ("POST", "/v1/fetch", {"ids": "1"}, "ids: "),
-        ("POST", "/v1/fetch", {"ids": [{}] * 1_001}, "ids: "),
+        ("POST", "/v1/fetch", {}, "missing required field `windows`"),
+        ("POST", "/v1/fetch", {"ids": []}, "unknown field `ids`"),
+        ("POST", "/v1/fetch", {"windows": []}, "windows: "),
+        ("POST", "/v1/fetch", {"windows": ["g"]}, "windows[0]: expected a hex prefix"),
+        ("POST", "/v1/fetch", {"windows": [None]}, "windows[0]: "),
+        ("POST", "/v1/fetch", {"windows": "1"}, "windows: "),
+        ("POST", "/v1/fetch", {"windows": [""] * 513}, "windows: "),
+        ("POST", "/v1/fetch", {"windows": [""], "first": "1"}, "first: expected a UUID"),
+        ("POST", "/v1/fetch", {"windows": [""], "limit": 0}, "limit: "),
+        ("POST", "/v1/fetch", {"windows": [""], "limit": 20_001}, "limit: "),
+        ("POST", "/v1/fetch", {"windows": [""], "upto": -1}, "upto: "),
         ("POST", "/v1/digest", {"windows": []}, "windows: "),
         ("POST", "/v1/digest", {"windows": ["", "G"]}, "windows[1]: expected a hex prefix"),
         ("POST", "/v1/digest", {"windows": ["A"]}, "windows[0]: "),
         ("POST", "/v1/digest", {"windows": ["0" * 33]}, "windows[0]: "),
-        ("POST", "/v1/digest", {"windows": [""] * 65}, "windows: "),
+        ("POST", "/v1/digest", {"windows": [""] * 513}, "windows: "),
         ("POST", "/v1/digest", {"windows": [""], "upto": 2**63}, "upto: "),
         ("POST", "/v1/digest", {"windows": [""], "upto": -1}, "upto: "),
         ("POST", "/v1/digest", {"windows": [""], "upto": "5"}, "upto: "),

@@ -7,33 +7,49 @@ The stores are the real ones on real files; only HTTP is left out.
 
 import asyncio
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from functools import partial
 from pathlib import Path
 
-import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from central.link import Polled, RawFetched, RawPage
+from central import replication as module
+from central.link import Arrived, Polled
+from central.page_size import PageSize
 from central.replication import Replication
 from central.standing import judge
 from central.store import CentralStore, open_central_store
-from cluster import VERSION
+from cluster import VERSION, arrival, inside, windows
 from cluster.clock.base import RealBase
 from cluster.clock.cluster_clock import ClusterClock
-from cluster.pages import record_page
+from cluster.inside import Inside
+from cluster.page_file import PageFile, checksum
 from cluster.peer import PeerFailed
-from cluster.protocol.node import Digests, Fetched, NodeStatus, SourceState
-from cluster.protocol.shared import Disk, Receipt, served
-from cluster.record import Record
+from cluster.protocol.node import NodeStatus, SourceState
+from cluster.protocol.shared import Disk, Receipt
 from cluster.records import Filter
+from node.append import append_page
 from node.store import Draft, NodeStore, open_node_store
 from tests.invariants import Verdict, check
 
 PAGE = 40  # small, so that a cut leaves something half done
+BACKLOG = 60  # so that some stories have one
+
+
+class SmallPages(PageSize):
+    """Learns nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records = PAGE
+
+    def took(self, records: int, seconds: float) -> None:
+        pass
 
 
 class NearLink:
@@ -66,33 +82,34 @@ class NearLink:
         )
         return Polled(status, 0.0)
 
-    async def page(self, epoch: str, after: int) -> RawPage:
+    async def page(self, epoch: str, after: int, limit: int, upto: int) -> Arrived:
         self._count()
-        page = record_page(await self._store.page(after, PAGE, Filter()), self._store.epoch)
-        return msgspec.json.decode(msgspec.json.encode(page), type=RawPage)
+        limit = min(limit, PAGE)
+        return self._arrived(await self._store.records.page_file(after, limit, Filter(), upto))
 
-    async def fetch(self, ids: Sequence[bytes]) -> RawFetched:
+    async def fetch(
+        self, epoch: str, windows: Sequence[str], first: bytes, limit: int, upto: int
+    ) -> Arrived:
         self._count()
-        rows, more = await self._store.fetch(ids)
-        reply = Fetched([served(*row) for row in rows], more)
-        return msgspec.json.decode(msgspec.json.encode(reply), type=RawFetched)
+        limit = min(limit, PAGE)
+        return self._arrived(
+            await self._store.records.window_file(self.name, windows, first, limit, upto)
+        )
 
-    async def digest(self, windows: list[str], upto: int) -> Digests:
-        self._count()
-        return Digests(self._store.epoch, await self._store.windows(windows, upto))
+    def _arrived(self, page: PageFile) -> Arrived:
+        checked = arrival.check(page.content, self.name, checksum(page.content))
+        return Arrived(checked, page.next, page.more)
 
-    async def append(self, rows: Sequence[Record]) -> Receipt:
+    async def digest(self, epoch: str, windows: list[str], upto: int) -> list[Inside]:
         self._count()
-        stored = await self._store.store(rows)
+        return await self._store.records.open(self.name, windows, upto)
+
+    async def append(self, page: PageFile) -> Receipt:
+        self._count()
+        receipt = await append_page(self._store, page.content, checksum(page.content))
         if self._calls_left == 0:
             raise PeerFailed("reset", "the reply was lost after the commit")
-        return Receipt(
-            received=len(rows),
-            inserted=stored.inserted,
-            duplicate=stored.duplicate,
-            conflict=len(stored.conflicts),
-            rejected=[],
-        )
+        return receipt
 
 
 CLOCK = ClusterClock.reference(RealBase())
@@ -136,6 +153,13 @@ class Sides:
         statement = f"DELETE FROM records WHERE position % {nth} = 0"
         await database.write(lambda sql: sql.execute(statement))
 
+    async def lose_rows_to_a_shell(self, side: str, nth: int, how: str) -> None:
+        """Behind the program's back, which is told the next time that it looks."""
+        store = self.node if side == "node" else self.central
+        with closing(sqlite3.connect(store.database.path, timeout=10)) as sql, sql:
+            sql.execute(SHELL[how], (nth,))
+        await store.records.read_folded(lambda sql: windows.digest(sql, "n1"))
+
     async def lose_disk(self) -> None:
         await self._disk.aclose()
         shutil.rmtree(self._folder / "node")
@@ -154,11 +178,20 @@ class Sides:
 
     async def replicate(self, kind: str, mode: str, calls: int | None) -> None:
         link = NearLink(self.node, calls)
-        replication = Replication(link, self.central, CLOCK.now_us)  # type: ignore[arg-type]
+        replication = self._replication(link)
         try:
             await (replication.pull(mode) if kind == "pull" else replication.push(mode))
         except PeerFailed:
             assert calls is not None
+
+    def _replication(self, link: NearLink) -> Replication:
+        return Replication(
+            link,  # type: ignore[arg-type]
+            self.central,
+            CLOCK.now_us,
+            size=SmallPages(),
+            backlog=BACKLOG,
+        )
 
     async def poll(self) -> None:
         """What a lane does: judge and, when that explains nothing, compare. Never a lie."""
@@ -169,9 +202,7 @@ class Sides:
         same = verdict.node.rows == verdict.central.rows
         assert (told.data == "in_sync") == same
         if not told.explained:
-            link = NearLink(self.node, None)
-            replication = Replication(link, self.central, CLOCK.now_us)  # type: ignore[arg-type]
-            await replication.look()
+            await self._replication(NearLink(self.node, None)).look()
             own, standing = await self.central.standing("n1")
             told = judge(status.epoch, status.records, own, standing)
             only_node = len(verdict.node.rows.keys() - verdict.central.rows.keys())
@@ -184,6 +215,12 @@ class Sides:
         return check("n1", node, central)
 
 
+SHELL = {
+    "delete": "DELETE FROM records WHERE position % ? = 0",
+    # The same content at another position: nothing is lost, and nothing may seem to be.
+    "replace": "INSERT OR REPLACE INTO records (id, node, ts, stream, payload, hash) "
+    "SELECT id, node, ts, stream, payload, hash FROM records WHERE position % ? = 0",
+}
 NORMAL = {"pull": "incremental", "push": "missing"}
 KINDS = st.sampled_from(["pull", "push"])
 CUTS = st.integers(0, 12)
@@ -191,6 +228,11 @@ VERBS = st.one_of(
     st.integers(1, 150).map(lambda count: partial(Sides.ingest, count=count)),
     st.tuples(st.sampled_from(["node", "central"]), st.integers(2, 9)).map(
         lambda drawn: partial(Sides.lose_rows, side=drawn[0], nth=drawn[1])
+    ),
+    st.tuples(
+        st.sampled_from(["node", "central"]), st.integers(2, 9), st.sampled_from(sorted(SHELL))
+    ).map(
+        lambda drawn: partial(Sides.lose_rows_to_a_shell, side=drawn[0], nth=drawn[1], how=drawn[2])
     ),
     st.just(Sides.lose_disk),
     st.just(Sides.back_up),
@@ -210,7 +252,12 @@ def test_after_any_story_a_pull_and_a_push_make_both_sides_equal(
     story: list[Callable[[Sides], object]],
 ) -> None:
     """And at every step a poll says in_sync exactly when the sets are equal."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        # All sizes are such that a story of some hundred records goes beyond them.
+        patch.setattr(windows, "SPLIT_ABOVE", 16)
+        patch.setattr(inside, "LIST_MAX", 4)
+        patch.setattr(module, "HEAD_RECORDS", 20)
+        patch.setattr(module, "HEAD_EVERY_S", 0.0)
         asyncio.run(tell(Path(folder), story))
 
 

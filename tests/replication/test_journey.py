@@ -15,6 +15,10 @@ from tests.world import lines, until, world
 pytestmark = pytest.mark.e2e
 
 ROWS = 1_500
+REPLACE = (
+    "INSERT OR REPLACE INTO records (id, node, ts, stream, payload, hash) "
+    "SELECT id, node, ts, stream, payload, {value} FROM records WHERE position = 7"
+)
 
 
 async def test_what_a_node_has_reaches_central_and_is_proven_equal(tmp_path: Path) -> None:
@@ -221,8 +225,8 @@ async def test_a_conflict_is_kept_out_and_reported(tmp_path: Path) -> None:
         ("payload = '{\"n\": 999}'", "hash_mismatch"),
         ("payload = 'not json'", "bad_payload"),
         ("payload = CAST(x'7b22ff227d' AS TEXT)", "bad_payload"),
-        ("stream = 'Not A Stream'", "bad_row"),
-        ("ts = 9223372036854775807", "bad_row"),
+        ("stream = 'Not A Stream'", "bad_value"),
+        ("ts = 9223372036854775807", "bad_value"),
         ("hash = abs(hash - 1)", "hash_mismatch"),
     ],
 )
@@ -237,11 +241,13 @@ async def test_a_row_damaged_on_the_nodes_disk_is_set_aside(
         n1.sql(f"UPDATE records SET {damage} WHERE position = 20")
 
         run = await w.pull("n1")
-        view = await w.poll("n1")
 
+        async def told() -> bool:
+            return (await w.poll("n1")).data == "diverged"
+
+        await until(told, "the sets are said to be diverged")
         assert (run.state, run.inserted) == ("succeeded", 49)
         assert run.rejected >= 1
-        assert view.data == "diverged"
         assert w.central.sql("UPDATE quarantine SET seen = seen WHERE code = ?", code) == 1
 
 
@@ -251,8 +257,7 @@ async def test_a_row_damaged_on_the_nodes_disk_is_set_aside(
     [
         "UPDATE records SET payload = '{}' WHERE position = 1",
         "UPDATE records SET id = randomblob(16) WHERE position = 1",
-        "INSERT OR REPLACE INTO records (id, node, ts, stream, payload, hash) "
-        "SELECT id, node, ts, stream, payload, hash FROM records LIMIT 1",
+        "UPDATE OR REPLACE records SET position = 2 WHERE position = 1",
     ],
 )
 async def test_a_record_cannot_be_changed_behind_anybodys_back(
@@ -269,6 +274,39 @@ async def test_a_record_cannot_be_changed_behind_anybodys_back(
 
         assert (await w.poll("n1")).data == "in_sync"
         assert w.verdict("n1").equal
+
+
+@pytest.mark.parametrize("side", ["node", "central"])
+async def test_a_record_replaced_by_itself_changes_nothing(tmp_path: Path, side: str) -> None:
+    """It has only another position; the sets are proven to be equal still."""
+    async with world(tmp_path) as w:
+        n1 = await w.node("n1")
+        await w.post("n1", lines(300))
+        await w.pull("n1")
+
+        (n1 if side == "node" else w.central).sql(REPLACE.format(value="hash"))
+        view = await w.poll("n1")
+
+        assert (view.data, view.records.node, view.records.central) == ("in_sync", 300, 300)
+        assert w.verdict("n1").equal
+
+
+@pytest.mark.parametrize("side", ["node", "central"])
+async def test_a_record_replaced_by_another_is_noticed(tmp_path: Path, side: str) -> None:
+    """in_sync stays a proof: the digest follows, and what differs is a conflict for a person."""
+    async with world(tmp_path) as w:
+        n1 = await w.node("n1")
+        await w.post("n1", lines(300))
+        await w.pull("n1")
+
+        (n1 if side == "node" else w.central).sql(REPLACE.format(value="abs(hash - 1)"))
+
+        async def noticed() -> bool:
+            view = await w.poll("n1")
+            return (view.data, view.conflicts) == ("diverged", 1)
+
+        await until(noticed, "the conflict is told")
+        assert [text[:2] for text in w.verdict("n1").broken] == ["I3"]  # and not I4
 
 
 async def test_a_record_damaged_at_central_does_not_stop_a_push(tmp_path: Path) -> None:
@@ -290,20 +328,51 @@ async def test_a_record_damaged_at_central_does_not_stop_a_push(tmp_path: Path) 
         assert (view.data, later.data) == ("diverged", "diverged")
 
 
-async def test_a_digest_damaged_at_the_node_is_told_and_stops_nothing(tmp_path: Path) -> None:
-    """No record is missing, and yet the sets cannot be proven equal: a person must know."""
+@pytest.mark.parametrize("side", ["node", "central"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE digests SET sum = abs(sum - 1)",
+        "UPDATE digests SET sum = abs(sum - 1) WHERE window = ''",
+        "UPDATE digests SET count = count + 1 WHERE window <> ''",
+        "DELETE FROM digests WHERE window <> ''",
+        "DELETE FROM digests",
+    ],
+)
+async def test_a_digest_damaged_on_a_disk_heals_and_stops_nothing(
+    tmp_path: Path, side: str, damage: str
+) -> None:
+    """It says only what the rows say: nothing is missing, and that can be proven again."""
     async with world(tmp_path) as w:
         n1 = await w.node("n1")
-        await w.post("n1", lines(300))
-        n1.sql("UPDATE digests SET sum = abs(sum - 1)")
+        await w.post("n1", lines(600))
+        await w.pull("n1")
+        (n1 if side == "node" else w.central).sql(damage)
 
         pull, push = await w.pull("n1"), await w.push("n1")
-        view = await w.poll("n1")
 
-        assert (pull.state, pull.inserted) == ("succeeded", 300)
-        assert (push.state, push.received) == ("succeeded", 0)
-        assert view.data == "diverged"
-        assert (view.records.missing_at_central, view.records.missing_at_node) == (0, 0)
+        async def healed() -> bool:
+            return (await w.poll("n1")).data == "in_sync" and w.verdict("n1").equal
+
+        await until(healed, "the digest is that of the rows again")
+        assert (pull.state, pull.inserted) == ("succeeded", 0)
+        assert (push.state, push.inserted) == ("succeeded", 0)
+
+
+async def test_a_digest_damaged_before_the_first_pull_stops_nothing(tmp_path: Path) -> None:
+    """Central takes every record, and finds that it has them all."""
+    async with world(tmp_path) as w:
+        n1 = await w.node("n1")
+        await w.post("n1", lines(600))
+        n1.sql("UPDATE digests SET sum = abs(sum - 1)")
+
+        pull = await w.pull("n1")
+
+        async def healed() -> bool:
+            return (await w.poll("n1")).data == "in_sync" and w.verdict("n1").equal
+
+        await until(healed, "the digest is that of the rows again")
+        assert (pull.state, pull.inserted) == ("succeeded", 600)
 
 
 async def test_a_busy_node_is_compared_exactly_while_it_goes_on(tmp_path: Path) -> None:

@@ -2,20 +2,23 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
-import msgspec
 import pytest
 
-from central.link import Polled, RawPage
+from central.link import Arrived, Polled
 from central.replication import Replication
-from central.store import CentralStore, open_central_store
+from central.store import open_central_store
 from central.tally import Tally
+from cluster import arrival
 from cluster.clock.state import ClockState
 from cluster.protocol.node import NodeStatus, SourceState
 from cluster.protocol.shared import Disk, RecordCounts
+from tests.page_files import page_of
 
 ENDLESS = 2**62
 PAGES = 500
+BAD = (bytes(16), "n1", 0, "s", "no JSON", 0)
 
 
 class Liar:
@@ -23,9 +26,9 @@ class Liar:
 
     name, bytes_moved = "n1", 0
 
-    def __init__(self, store: CentralStore, rows: list[msgspec.Raw]) -> None:
+    def __init__(self, rows: list[tuple[Any, ...]]) -> None:
         self.given = 0
-        self._rows = rows
+        self._page = arrival.check(page_of(rows), self.name, None)
 
     async def status(self, timeout_s: float) -> Polled:
         status = NodeStatus(
@@ -42,24 +45,24 @@ class Liar:
         )
         return Polled(status, 0.0)
 
-    async def page(self, epoch: str, after: int) -> RawPage:
+    async def page(self, epoch: str, after: int, limit: int, upto: int) -> Arrived:
         self.given += 1
         if self.given == PAGES:
             raise asyncio.CancelledError  # enough has been seen
-        return RawPage("e", self._rows, after + 1, more=True)
+        return Arrived(self._page, after + 1, more=True)
 
 
 @pytest.mark.parametrize(
-    ("rows", "progress"), [([], 0), ([msgspec.Raw(b"{}")], PAGES - 1)], ids=["empty", "bad rows"]
+    ("rows", "progress"), [([], 0), ([BAD], PAGES - 1)], ids=["empty", "bad rows"]
 )
 async def test_an_empty_page_is_no_progress(
-    tmp_path: Path, rows: list[msgspec.Raw], progress: int
+    tmp_path: Path, rows: list[tuple[Any, ...]], progress: int
 ) -> None:
     """A row that is set aside is some."""
     moved: list[int] = []
     async with open_central_store(tmp_path) as store:
         await store.add_node("n1", "http://127.0.0.1:1")
-        liar = Liar(store, rows)
+        liar = Liar(rows)
         tally = Tally(changed=lambda: moved.append(1))
 
         with pytest.raises(asyncio.CancelledError):

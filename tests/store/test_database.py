@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import records
+from cluster import records, windows
 from cluster.database import READERS, Database, open_database
 from cluster.problem import Refusal
 from cluster.record import IdMaker, make
@@ -22,7 +22,15 @@ from cluster.schema import DatabaseUnusable, Schema
 
 SCHEMA = Schema(
     application_id=0x54455354,
-    migrations=((*records.STATEMENTS, "CREATE TABLE notes (text TEXT NOT NULL UNIQUE) STRICT"),),
+    migrations=(
+        (
+            *records.STATEMENTS,
+            *windows.STATEMENTS,
+            "CREATE TABLE notes (text TEXT NOT NULL UNIQUE) STRICT",
+        ),
+    ),
+    before=windows.adopt,
+    after=windows.fold_new,
 )
 ROOT = Path(__file__).parents[2]
 
@@ -411,6 +419,7 @@ async def test_a_newer_schema_is_refused_and_not_changed(file: Path) -> None:
     [
         ("DROP TABLE notes", "notes"),
         ("DROP TRIGGER records_unchanged", "records_unchanged"),
+        ("DROP TRIGGER records_removed", "records_removed"),
         ("ALTER TABLE records RENAME COLUMN ts TO at", "records"),
         ("DROP TABLE digests", "digests"),
     ],
@@ -605,8 +614,8 @@ async def test_ids_are_the_same_after_a_restart_and_so_is_the_digest(file: Path)
     rows = [make(maker.next(0), "n1", n, "s", "{}") for n in range(20)]
     async with opened(file) as database:
         await database.write(lambda sql: records.insert_missing(sql, "n1", rows))
-        before = await database.read(lambda sql: records.digest(sql, "n1"))
+        before = await database.read(lambda sql: windows.digest(sql, "n1"))
 
     async with opened(file) as database:
-        assert await database.read(lambda sql: records.digest(sql, "n1")) == before
+        assert await database.read(lambda sql: windows.digest(sql, "n1")) == before
         assert before.count == 20

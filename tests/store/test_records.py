@@ -1,19 +1,23 @@
 """The table of records: its digest is always that of its rows, its windows those of a search."""
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule
 
-from cluster import records
-from cluster.digest import EMPTY, MODULUS, Digest, children
+from cluster import inside, page_file, records, windows
+from cluster.digest import EMPTY, ID_DIGITS, MODULUS, Digest, children
+from cluster.problem import Refusal
 from cluster.record import Record, make
 from cluster.records import Filter
+from cluster.schema import transaction
+from tests.page_files import rows_of
 
 NODES = ("n1", "n2")
 # Few ids that share long prefixes, and some that share none.
@@ -30,7 +34,7 @@ HASHES = st.one_of(
 def new_table(path: str | Path = ":memory:") -> sqlite3.Connection:
     """An empty table of records, as both services make it."""
     sql = sqlite3.connect(path, isolation_level=None)
-    for statement in records.STATEMENTS:
+    for statement in (*records.STATEMENTS, *windows.STATEMENTS, *page_file.ATTACH):
         sql.execute(statement)
     return sql
 
@@ -44,6 +48,32 @@ def digest_of(hashes: list[int]) -> Digest:
     return Digest(len(hashes), sum(hashes) % MODULUS)
 
 
+def folded_digest(sql: sqlite3.Connection, node: str) -> Digest:
+    """The digest after our own work, as it ends."""
+    windows.fold_new(sql)
+    return windows.digest(sql, node)
+
+
+def check_windows(sql: sqlite3.Connection, node: str) -> None:
+    """Every window that is kept has the digest of the rows inside, and can be opened."""
+    rows = list(sql.execute("SELECT id, hash FROM records WHERE node = ?", (node,)))
+    kept = list(sql.execute("SELECT window, count, sum FROM digests WHERE node = ?", (node,)))
+    for window, size, total in kept:
+        inner = [value for one, value in rows if one.hex().startswith(window)]
+        assert Digest(size, total) == digest_of(inner), window
+        (opened,) = inside.open_windows(sql, node, [window])
+        assert opened.digest == digest_of(inner)
+
+
+@contextmanager
+def small_windows() -> Iterator[None]:
+    """Windows are split and listed at sizes that a drawn set reaches."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(windows, "SPLIT_ABOVE", 4)
+        patch.setattr(inside, "LIST_MAX", 2)
+        yield
+
+
 class PersonWithAShell(RuleBasedStateMachine):
     """Whatever a plain connection tries, against a dict that does the same."""
 
@@ -51,12 +81,18 @@ class PersonWithAShell(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.small = ExitStack()
+        self.small.enter_context(small_windows())
         self.sql = new_table()
         self.model: dict[int, tuple[str, int]] = {}  # position -> (node, hash)
         self.numbers = count()
 
     def teardown(self) -> None:
-        self.sql.close()
+        try:
+            self.the_digest_is_that_of_the_rows()
+        finally:
+            self.sql.close()
+            self.small.close()
 
     @rule(target=kept, node=st.sampled_from(NODES), value=HASHES)
     def insert(self, node: str, value: int) -> int:
@@ -81,14 +117,17 @@ class PersonWithAShell(RuleBasedStateMachine):
                 "UPDATE records SET node = ?, hash = ? WHERE position = ?", (node, value, position)
             )
 
-    @rule(position=kept, value=HASHES)
-    def try_to_replace(self, position: int, value: int) -> None:
-        with pytest.raises(sqlite3.IntegrityError, match="a record is never replaced"):
-            self.sql.execute(
-                "INSERT OR REPLACE INTO records (id, node, ts, stream, payload, hash) "
-                "SELECT id, node, ts, stream, payload, ? FROM records WHERE position = ?",
-                (value, position),
-            )
+    @rule(target=kept, position=consumes(kept), value=HASHES)
+    def replace(self, position: int, value: int) -> int:
+        now = self.sql.execute(
+            "INSERT OR REPLACE INTO records (id, node, ts, stream, payload, hash) "
+            "SELECT id, node, ts, stream, payload, ? FROM records WHERE position = ?",
+            (value, position),
+        ).lastrowid
+        assert now is not None
+        owner, _ = self.model.pop(position)
+        self.model[now] = (owner, value)
+        return now
 
     @rule()
     def delete_and_regret(self) -> None:
@@ -96,17 +135,62 @@ class PersonWithAShell(RuleBasedStateMachine):
         self.sql.execute("DELETE FROM records")
         self.sql.execute("ROLLBACK")
 
-    @invariant()
+    @rule()
     def the_digest_is_that_of_the_rows(self) -> None:
+        """Looked at now and then, so that several changes come together."""
+        with transaction(self.sql):
+            windows.adopt(self.sql, foreign=True)
         for node in NODES:
             hashes = [value for owner, value in self.model.values() if owner == node]
-            assert records.digest(self.sql, node) == digest_of(hashes)
+            assert windows.digest(self.sql, node) == digest_of(hashes)
+            check_windows(self.sql, node)
 
 
 PersonWithAShell.TestCase.settings = settings(
     max_examples=30, stateful_step_count=25, deadline=None
 )
 test_the_digest_follows_every_change_of_the_rows = PersonWithAShell.TestCase
+
+
+def test_a_row_that_is_replaced_and_then_deleted_is_gone() -> None:
+    """Also where nothing else has happened to its node's set since the last look."""
+    with closing(new_table()) as sql:
+        records.insert_missing(sql, "n1", [some(1)])
+        windows.adopt(sql, foreign=True)
+
+        sql.execute(
+            "INSERT OR REPLACE INTO records (id, node, ts, stream, payload, hash) "
+            "SELECT id, node, ts, stream, payload, hash FROM records"
+        )
+        sql.execute("DELETE FROM records")
+        windows.adopt(sql, foreign=True)
+
+        assert windows.digest(sql, "n1") == EMPTY
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "INSERT INTO records SELECT 2, randomblob(16), node, ts, stream, payload, hash "
+        "FROM records WHERE position = 1",
+        "INSERT OR REPLACE INTO records SELECT position, id, node, ts, stream, payload, hash / 2 "
+        "FROM records WHERE position = 1",
+    ],
+    ids=["into a gap", "over another"],
+)
+def test_what_is_put_at_an_old_position_does_not_go_unnoticed(how: str) -> None:
+    """As when rows of a backup are copied back whole: refused, or in the digest."""
+    with closing(new_table()) as sql:
+        records.insert_missing(sql, "n1", [some(number) for number in range(1, 4)])
+        sql.execute("DELETE FROM records WHERE position = 2")
+        windows.adopt(sql, foreign=True)
+
+        with suppress(sqlite3.IntegrityError):
+            sql.execute(how)
+        windows.adopt(sql, foreign=True)
+
+        hashes = [value for (value,) in sql.execute("SELECT hash FROM records")]
+        assert windows.digest(sql, "n1") == digest_of(hashes)
 
 
 def test_digests_are_exact_at_the_edge_of_63_bits() -> None:
@@ -118,10 +202,12 @@ def test_digests_are_exact_at_the_edge_of_63_bits() -> None:
             records.insert_missing(sql, "n1", [Record(*row)])
 
         expected = digest_of([highest - number % 3 for number in range(1, 1001)])
-        assert records.digest(sql, "n1") == expected
-        assert sum(records.child_digests(sql, "n1", "").values(), EMPTY) == expected
+        assert folded_digest(sql, "n1") == expected
+        (whole,) = inside.open_windows(sql, "n1", ["0" * 28])
+        assert whole.children is not None
+        assert sum(whole.children.values(), EMPTY) == expected
         sql.execute("DELETE FROM records")
-        assert records.digest(sql, "n1") == EMPTY
+        assert folded_digest(sql, "n1") == EMPTY
 
 
 @pytest.mark.parametrize(
@@ -146,7 +232,7 @@ def test_the_table_itself_refuses_what_cannot_be_a_record(change: str) -> None:
         with pytest.raises(sqlite3.IntegrityError):
             sql.execute(f"UPDATE records SET {change}")
 
-        assert records.digest(sql, "n1") == digest_of([some(1).hash])
+        assert folded_digest(sql, "n1") == digest_of([some(1).hash])
 
 
 def test_insert_missing_tells_new_from_duplicate_from_conflict() -> None:
@@ -159,8 +245,8 @@ def test_insert_missing_tells_new_from_duplicate_from_conflict() -> None:
 
         assert (outcome.inserted, outcome.duplicate) == (2, 1)
         assert outcome.conflicts == {(altered.id, altered.hash)}
-        rows, _ = records.fetch(sql, "n1", [held.id])
-        assert rows[0][0] == held
+        page = records.page_after(sql, 0, 1, Filter())
+        assert page.rows == [(held, 1)]
 
 
 def test_within_one_batch_the_first_of_an_id_is_kept() -> None:
@@ -171,7 +257,7 @@ def test_within_one_batch_the_first_of_an_id_is_kept() -> None:
 
         assert (outcome.inserted, outcome.duplicate) == (1, 1)
         assert outcome.conflicts == {(other.id, other.hash)}
-        assert records.digest(sql, "n1") == digest_of([first.hash])
+        assert folded_digest(sql, "n1") == digest_of([first.hash])
 
 
 def test_nodes_may_have_the_same_ids() -> None:
@@ -182,7 +268,7 @@ def test_nodes_may_have_the_same_ids() -> None:
         outcome = records.insert_missing(sql, "n2", [some(1, node="n2")])
 
         assert outcome.inserted == 1
-        assert records.digest(sql, "n1").count == records.digest(sql, "n2").count == 1
+        assert folded_digest(sql, "n1").count == folded_digest(sql, "n2").count == 1
 
 
 def test_an_empty_batch_changes_nothing() -> None:
@@ -190,7 +276,7 @@ def test_an_empty_batch_changes_nothing() -> None:
         outcome = records.insert_missing(sql, "n1", [])
 
         assert (outcome.inserted, outcome.duplicate, outcome.conflicts) == (0, 0, frozenset())
-        assert records.digest(sql, "n1") == EMPTY
+        assert folded_digest(sql, "n1") == EMPTY
 
 
 @settings(max_examples=25, deadline=None)
@@ -215,8 +301,9 @@ def test_batches_in_any_order_and_number_add_up(batches: list[list[tuple[int, in
             assert outcome.inserted == len(model) - before
             assert outcome.duplicate == len(rows) - outcome.inserted - clashing
 
-        assert records.elements(sql, "n1", "") == {row.id: row.hash for row in model.values()}
-        assert records.digest(sql, "n1") == digest_of([row.hash for row in model.values()])
+        held = {row.id: row.hash for row in model.values()}
+        assert inside.list_window(sql, "n1", "") == held
+        assert folded_digest(sql, "n1") == digest_of([row.hash for row in model.values()])
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
@@ -269,65 +356,98 @@ def test_a_page_of_large_records_is_cut_by_its_bytes() -> None:
         records.insert_missing(sql, "n1", [some(n, payload=large) for n in range(1, 201)])
 
         page = records.page_after(sql, 0, 5_000, Filter())
-        fetched, more = records.fetch(sql, "n1", [some(n).id for n in range(1, 201)])
 
     cap = records.PAGE_BYTES_MAX
-    for size in (len(page.rows), len(fetched)):
-        assert cap - len(large) <= size * len(large) <= cap + 2 * len(large)
+    assert cap - len(large) <= len(page.rows) * len(large) <= cap + 2 * len(large)
     assert page.more
     assert page.next == page.rows[-1][1]
-    assert more
-
-
-def test_fetch_leaves_out_what_is_not_there() -> None:
-    """More ids than one statement may have; only this node's, only those that exist."""
-    with closing(new_table()) as sql:
-        records.insert_missing(sql, "n1", [some(n) for n in range(0, 1200, 2)])
-        records.insert_missing(sql, "n2", [some(1, node="n2")])
-
-        rows, more = records.fetch(sql, "n1", [some(n).id for n in range(1200)])
-
-    assert [record for record, _ in rows] == [some(n) for n in range(0, 1200, 2)]
-    assert not more
 
 
 def test_a_position_is_never_given_twice() -> None:
     """Deleting the newest row does not let the next one take its position."""
     with closing(new_table()) as sql:
-        assert records.last_position(sql) == 0
+        assert windows.last_position(sql) == 0
         records.insert_missing(sql, "n1", [some(1), some(2)])
         sql.execute("DELETE FROM records WHERE position = 2")
 
         records.insert_missing(sql, "n1", [some(3)])
 
-        assert records.last_position(sql) == 3
+        assert windows.last_position(sql) == 3
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    elements=st.dictionaries(IDS, HASHES, min_size=1, max_size=30),
-    length=st.integers(0, 31),
-    upto=st.integers(0, 31),
+    elements=st.dictionaries(IDS, HASHES, min_size=1, max_size=40),
+    folds=st.sets(st.integers(1, 40), max_size=3),
+    length=st.integers(0, ID_DIGITS),
+    upto=st.integers(0, 41),
 )
-def test_child_digests_are_those_of_a_search_by_hand(
-    elements: dict[bytes, int], length: int, upto: int
+def test_an_open_window_is_that_of_a_search_by_hand(
+    elements: dict[bytes, int], folds: set[int], length: int, upto: int
 ) -> None:
-    """For any ids, every prefix length, and any moment in the past."""
+    """For any ids, every prefix length, any moment in the past, stored in any number of batches."""
     ids = list(elements)
     window = ids[0].hex()[:length]
+    with closing(new_table()) as sql, small_windows():
+        for number, (key, value) in enumerate(elements.items(), 1):
+            record = Record(key, "n1", 0, "s", "{}", value)
+            records.insert_missing(sql, "n1", [record])
+            records.insert_missing(sql, "n2", [record._replace(node="n2")])
+            if number in folds:
+                windows.fold(sql)
+        windows.fold(sql)
+
+        (found,) = inside.open_windows(sql, "n1", [window], 2 * upto)
+        check_windows(sql, "n1")
+
+    then = {one: elements[one] for one in ids[:upto] if one.hex().startswith(window)}
+    assert found.digest == digest_of(list(then.values()))
+    assert (found.children is None) == (found.elements is not None)
+    if found.elements is not None:
+        assert found.elements == then
+        assert len(then) <= inside.LIST_MAX or length == ID_DIGITS
+    else:
+        assert found.children == {
+            child: digest_of(hashes)
+            for child in children(window)
+            if (hashes := [value for one, value in then.items() if one.hex().startswith(child)])
+        }
+
+
+def test_a_window_is_not_opened_too_far_back() -> None:
+    """Every row since would have to be read: the other side begins with a new status instead."""
+    with closing(new_table()) as sql, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inside, "TAIL_MAX", 5)
+        records.insert_missing(sql, "n1", [some(number) for number in range(10)])
+        windows.fold(sql)
+
+        (opened,) = inside.open_windows(sql, "n1", [""], 5)
+        with pytest.raises(Refusal, match="begin with a new status") as refused:
+            inside.open_windows(sql, "n1", [""], 4)
+
+    assert opened.digest.count == 5
+    assert refused.value.problem.code == "status_old"
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    ids=st.lists(IDS, min_size=1, max_size=25, unique=True),
+    length=st.integers(0, 32),
+    upto=st.integers(0, 26),
+)
+def test_the_list_of_a_window_is_that_of_a_search_by_hand(
+    ids: list[bytes], length: int, upto: int
+) -> None:
+    """In the order of the ids, none after `upto`."""
+    window = ids[0].hex()[:length]
+    rows = [make(one, "n1", 0, "s", "{}") for one in ids]
     with closing(new_table()) as sql:
-        rows = [Record(key, "n1", 0, "s", "{}", value) for key, value in elements.items()]
         records.insert_missing(sql, "n1", rows)
-        records.insert_missing(sql, "n2", [row._replace(node="n2") for row in rows])
 
-        found = records.child_digests(sql, "n1", window, upto)
+        found = inside.list_window(sql, "n1", window, upto)
 
-    expected = {
-        child: digest_of(hashes)
-        for child in children(window)
-        if (hashes := [elements[one] for one in ids[:upto] if one.hex().startswith(child)])
-    }
-    assert found == expected
+    expected = sorted((row.id, row.hash) for row in rows[:upto] if row.id.hex().startswith(window))
+    assert list(found.items()) == expected
 
 
 @settings(max_examples=25, deadline=None)
@@ -338,20 +458,25 @@ def test_child_digests_are_those_of_a_search_by_hand(
     limit=st.integers(1, 10),
     upto=st.integers(0, 26),
 )
-def test_elements_are_those_of_a_search_by_hand(
+def test_a_page_of_windows_is_that_of_a_search_by_hand(
     ids: list[bytes], length: int, first: bytes, limit: int, upto: int
 ) -> None:
-    """In order of the ids, from `first` on, at most `limit`, none after `upto`."""
-    window = ids[0].hex()[:length]
+    """In order of the ids, from `first` on, at most `limit`, none after `upto`, and it leads on."""
+    asked = sorted({ids[0].hex()[:length], ids[-1].hex()[:length]})
     rows = [make(one, "n1", 0, "s", "{}") for one in ids]
     with closing(new_table()) as sql:
         records.insert_missing(sql, "n1", rows)
+        records.insert_missing(sql, "n2", [make(one, "n2", 0, "s", "{}") for one in ids])
 
-        found = records.elements(sql, "n1", window, first=first, limit=limit, upto=upto)
+        page = page_file.build_windows(sql, "n1", asked, first, limit, upto)
 
-    in_window = sorted(row for row in rows[:upto] if row.id.hex().startswith(window))
-    expected = [(row.id, row.hash) for row in in_window if row.id >= first][:limit]
-    assert list(found.items()) == expected
+    inner = sorted(row for row in rows[:upto] if row.id.hex()[:length] in asked)
+    expected = [row for row in inner if row.id >= first]
+    got = sorted(Record._make(row[1:]) for row in rows_of(page.content))
+    assert got == expected[:limit]
+    assert page.count == len(got)
+    assert page.more or len(got) == len(expected)
+    assert page.max_id == (got[-1].id if got else b"")
 
 
 @settings(max_examples=25, deadline=None)
@@ -381,4 +506,4 @@ def test_what_is_skipped_uses_up_no_position() -> None:
         page = records.page_after(sql, 0, 100, Filter())
 
         assert [position for _, position in page.rows] == [1, 2, 3, 4, 5, 6]
-        assert records.last_position(sql) == 6
+        assert windows.last_position(sql) == 6

@@ -1,0 +1,116 @@
+"""Lineage: is a node's database still the one that it was, and what is lost if it is not?
+
+Central remembers what each node announced last. When the node's process is another one, it asks
+for the digest of all up to that position: the same set at the same positions is the same
+database. Otherwise it is another one (a new epoch), an old backup (fewer positions), or one that
+went its own way from a copy (the same positions, other records).
+"""
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import msgspec
+
+from central.context import Context
+from central.link import Link
+from central.standing import Announced, Standing
+from cluster.digest import Digest
+from cluster.peer import PeerFailed
+from cluster.problem import Refusal
+from cluster.protocol.node import NodeStatus
+from cluster.protocol.views import Level, Loss
+
+STORE_EVERY_S = 5.0  # announcements that are older than this after a crash of central are no harm
+
+
+class Lineage:
+    """What one node announced last, and what it has lost."""
+
+    def __init__(self, context: Context, name: str) -> None:
+        self.loss: Loss | None = None
+        self._context = context
+        self._name = name
+        self._known: Announced | None = None
+        self._loaded = False
+        self._stored_s = float("-inf")
+
+    async def meet(self, status: NodeStatus, own: Digest, link: Link) -> None:
+        """Tell when a node is no longer the one that it was. Refusal when we cannot store now."""
+        if not self._loaded:
+            self._known, self.loss = await self._context.store.announced(self._name)
+            self._loaded = True
+        known = self._known
+        if known is None or (known.boot == status.boot and known.epoch == status.epoch):
+            return
+        if known.epoch != status.epoch:
+            await self._tell_new_epoch(known, status, own)
+        elif status.records.last_position < known.position:
+            await self._forget(
+                "rolled-back",
+                f"its database is older than it was: {known.position} positions were announced, "
+                f"{status.records.last_position} are there; a pull and a push heal both sides",
+            )
+        elif await self._is_forked(known, status, link):
+            await self._forget(
+                "forked",
+                f"other records are at the first {known.position} positions than before: a copy of "
+                "its database went another way, or rows were deleted while it was stopped; "
+                "a pull and a push heal both sides",
+            )
+        self._stored_s = float("-inf")
+
+    async def note(self, status: NodeStatus, missing: int | None, seen_us: int) -> None:
+        """Remember what a poll told."""
+        records = status.records
+        known = Announced(
+            status.epoch,
+            status.boot,
+            records.last_position,
+            records.count,
+            records.digest,
+            missing,
+            seen_us,
+        )
+        before, self._known = self._known, known
+        now_s = asyncio.get_running_loop().time()
+        changed = before is None or msgspec.structs.replace(before, seen=seen_us) != known
+        if changed and now_s - self._stored_s >= STORE_EVERY_S:
+            with suppress(Refusal):  # what was stored before is true as well, only older
+                await self._context.store.announce(self._name, known, self.loss)
+                self._stored_s = now_s
+
+    async def _is_forked(self, known: Announced, status: NodeStatus, link: Link) -> bool:
+        try:
+            (opened,) = await link.digest(status.epoch, [""], known.position)
+        except PeerFailed:
+            return False  # too much came since, or it is gone again: digests will tell
+        return (opened.digest.count, opened.digest.text) != (known.count, known.digest)
+
+    async def _forget(self, kind: str, text: str) -> None:
+        """Positions no longer mean what they meant; only digests tell what differs."""
+        self._tell("warning", kind, text)
+        await self._context.store.settle(self._name, Standing())
+
+    async def _tell_new_epoch(self, known: Announced, status: NodeStatus, own: Digest) -> None:
+        lost = known.missing if known.missing is not None else max(0, known.count - own.count)
+        text = f"came back with another database, which holds {status.records.count} records"
+        if own.count:
+            text += f"; central holds {own.count}, a push restores what it lacks of them"
+        if lost:
+            since = await self._context.store.newest(self._name)
+            self.loss = Loss(lost, own.count, since, known.seen)
+            born = f"after {_moment(since)} and " if since is not None else ""
+            text += (
+                f"; at least {lost} of the {known.count} that it had announced were never pulled "
+                f"and are lost with the disk, born {born}before {_moment(known.seen)}"
+            )
+        self._tell("error" if lost else "warning", "new-epoch", text)
+        await self._context.store.announce(self._name, known, self.loss)
+
+    def _tell(self, level: Level, kind: str, text: str) -> None:
+        self._context.journal.write(level, kind, text, self._name)
+
+
+def _moment(us: int) -> str:
+    return datetime.fromtimestamp(us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

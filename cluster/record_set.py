@@ -1,0 +1,85 @@
+"""A set of records in an open database: what both stores do with it.
+
+Whatever others have done to the rows, with the sqlite3 shell or on a dying disk, is folded into
+the digests before they are told to anybody, and digests that are wrong are worked out anew.
+"""
+
+import logging
+import sqlite3
+from collections.abc import Sequence
+from functools import partial
+
+from cluster import page_file, records, windows
+from cluster.database import Database, T, Work
+from cluster.inside import POSITION_MAX, Inconsistent, Inside, open_windows
+from cluster.page_file import PageFile
+from cluster.records import Filter, Page
+from cluster.schema import Schema
+
+log = logging.getLogger(__name__)
+
+
+def schema(application_id: int, *own: tuple[str, ...]) -> Schema:
+    """The schema of a database with records; `own` are the owner's statements by version."""
+    ours = (records.STATEMENTS, windows.STATEMENTS)
+    later = own + ((),) * (len(ours) - len(own))
+    return Schema(
+        application_id,
+        tuple((*shared, *statements) for shared, statements in zip(ours, later, strict=True)),
+        attach=page_file.ATTACH,
+        before=windows.adopt,
+        after=windows.fold_new,
+    )
+
+
+class RecordSet:
+    """The records of one database file."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def read_folded(self, work: Work[T]) -> T:
+        """Quick `work` that reads digests."""
+        if not await self._database.read(windows.is_folded, quick=True):
+            await self._database.write(_nothing)  # every transaction adopts what it finds
+        return await self._database.read(work, quick=True)
+
+    async def open(self, node: str, asked: Sequence[str], upto: int = POSITION_MAX) -> list[Inside]:
+        """Windows of a node, open. Refusal `status_old` when too much came after `upto`."""
+        work = partial(open_windows, node=node, asked=asked, upto=upto)
+        try:
+            return await self._database.read(work)
+        except Inconsistent as error:
+            extra = {"event": "digests-rebuilt", "node": node, "window": str(error)}
+            log.warning("kept digests are not those of the rows", extra=extra)
+        await self._database.write(partial(windows.rebuild, node=node))
+        return await self._database.read(work)
+
+    async def page(self, after: int, limit: int, wanted: Filter, upto: int = POSITION_MAX) -> Page:
+        return await self._database.read(
+            lambda sql: records.page_after(sql, after, limit, wanted, upto)
+        )
+
+    async def page_file(
+        self, after: int, limit: int, wanted: Filter, upto: int = POSITION_MAX
+    ) -> PageFile:
+        """A page as a SQLite file."""
+        return await self._database.read(
+            lambda sql: page_file.build_after(sql, after, limit, wanted, upto)
+        )
+
+    async def window_file(
+        self, node: str, asked: Sequence[str], first: bytes, limit: int, upto: int = POSITION_MAX
+    ) -> PageFile:
+        """What is inside of windows, as a SQLite file."""
+        return await self._database.read(
+            lambda sql: page_file.build_windows(sql, node, asked, first, limit, upto)
+        )
+
+    async def span(self, node: str) -> str | None:
+        """The smallest window that holds a node's whole set; None when it is empty."""
+        return await self._database.read(lambda sql: records.span(sql, node))
+
+
+def _nothing(sql: sqlite3.Connection) -> None:
+    """Work that only makes a transaction happen."""

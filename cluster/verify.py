@@ -1,0 +1,230 @@
+"""`python -m cluster.verify FILE [--repair]`: is every record in a node.db or central.db whole?
+
+Each row's hash is worked out anew from its content, each kept digest from the rows. Without
+--repair nothing is changed, and the service may go on running. With it, and the service stopped,
+damaged rows go to the table `quarantine`: the digests of the two sides then differ by exactly
+these records, so the next pull or push brings them back from the other side.
+
+Exit codes: 0 all is well (with --repair: now), 1 something is damaged, 2 the file cannot be used.
+"""
+
+import argparse
+import os
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from cluster import windows
+from cluster.damage import DamagedRow, Tallies, Tally, check_windows, damaged_rows
+from cluster.database import READER_PRAGMAS, REMEDIES
+from cluster.record_set import schema
+from cluster.schema import (
+    WRITER_PRAGMAS,
+    DatabaseUnusable,
+    configure,
+    inspect,
+    locked,
+    sqlite_code,
+    transaction,
+)
+from cluster.text import visible
+
+OK, DAMAGED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+#: What brings records back, by application_id.
+RETURN = {0x54484E44: "push to this node", 0x54484345: "pull of each node"}
+_REMEDIES = {
+    **{code: f"; {remedy}" for code, remedy in REMEDIES.items()},
+    sqlite3.SQLITE_CORRUPT: "; move it away: the other side fills a new one",
+}
+
+_SET_ASIDE = "INSERT INTO quarantine VALUES (?, 'damaged', ?, ?, ?) ON CONFLICT DO NOTHING"
+_FORGET = "DELETE FROM digests WHERE state <> 'dropped' AND node NOT IN (SELECT node FROM records)"
+_NODES = "SELECT node FROM records UNION SELECT node FROM digests"
+
+
+def main(argv: Sequence[str]) -> int:
+    """The exit code."""
+    options = _parser().parse_args(argv)
+    path: Path = options.file
+    try:
+        return _repair(path) if options.repair else _verify(path)
+    except DatabaseUnusable as error:
+        line = str(error)
+    except sqlite3.Error as error:
+        said = str(error).partition("\n")[0]
+        line = f"{path}: SQLite says: {said}{_REMEDIES.get(sqlite_code(error), '')}"
+    except OSError as error:
+        line = f"{path}: {error.strerror}"
+    print(f"verify: {visible(line)}", file=sys.stderr)
+    return UNUSABLE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m cluster.verify",
+        description="Work every hash and digest in a database out anew, and say what is damaged.",
+        epilog="Exit codes: 0 all is well, 1 something is damaged, 2 the file cannot be used.",
+    )
+    parser.add_argument("file", metavar="FILE", type=Path, help="a node.db or central.db")
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="move damaged records to quarantine and make the digests anew; stop the service first",
+    )
+    return parser
+
+
+def _verify(path: Path) -> int:
+    _identify(path)
+    # A WAL file needs its -shm beside it; where none can be made, nobody writes either.
+    how = "mode=ro" if _has_wal(path) or os.access(path.parent, os.W_OK) else "immutable=1"
+    with closing(_connect(path, how)) as sql:
+        configure((*READER_PRAGMAS, "PRAGMA trusted_schema = OFF"), sql)
+        sql.execute("BEGIN")  # one state of the file for all that follows
+        count, tallies = _examine(sql)
+        _print_nodes(sql, tallies)
+    if not count and _fit(tallies):
+        return OK
+    print(f"damaged: {_summary(count, tallies)}; stop the service and give --repair")
+    return DAMAGED
+
+
+def _repair(path: Path) -> int:
+    application_id = _identify(path)
+    with locked(path), closing(_connect(path, "mode=rw")) as sql:
+        configure(WRITER_PRAGMAS, sql)
+        sql.execute("CREATE TEMP TABLE damaged (position INTEGER PRIMARY KEY)")
+        with transaction(sql):
+            count, tallies = _examine(sql, set_aside=True)
+            if not count and _fit(tallies) and windows.is_folded(sql):
+                _print_nodes(sql, tallies)
+                return OK
+            _delete_and_rebuild(sql)
+            left, now = _examine(sql)
+            _print_nodes(sql, now)
+    if count:
+        print(
+            f"{_records(count)} moved to quarantine; the next {RETURN[application_id]} fetches "
+            "what the other side holds of them"
+        )
+    print(f"repaired: {_summary(count, tallies)}; the digests were worked out anew")
+    if left or not _fit(now):
+        print(f"still damaged: {_summary(left, now)}")
+        return DAMAGED
+    return OK
+
+
+def _identify(path: Path) -> int:
+    """The application_id. DatabaseUnusable unless this is a file of ours, and of this version."""
+    if not path.exists():
+        raise DatabaseUnusable(f"{path}: there is no such file")
+    with closing(_connect(path, "mode=ro" if _has_wal(path) else "immutable=1")) as sql:
+        (application_id,) = sql.execute("PRAGMA application_id").fetchone()
+        (version,) = sql.execute("PRAGMA user_version").fetchone()
+    if application_id not in RETURN:
+        raise DatabaseUnusable(f"{path}: it is no database of a node or of central")
+    ours = schema(application_id)
+    try:
+        inspect(path, ours)
+    except DatabaseUnusable as error:
+        raise DatabaseUnusable(f"{path}: {error}") from None
+    if version < len(ours.migrations):
+        raise DatabaseUnusable(
+            f"{path}: it was written by an older Tidehold (schema {version}); "
+            "start its service once, which brings it up to date"
+        )
+    return int(application_id)
+
+
+def _has_wal(path: Path) -> bool:
+    return path.with_name(f"{path.name}-wal").exists()
+
+
+def _connect(path: Path, how: str) -> sqlite3.Connection:
+    sql = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
+    sql.text_factory = lambda content: content.decode("utf-8", "replace")
+    return sql
+
+
+def _examine(sql: sqlite3.Connection, *, set_aside: bool = False) -> tuple[int, Tallies]:
+    """Read everything, and print a line for each damaged record; how many, and what each node has.
+
+    Digests that were not brought up to the rows are left alone: the service will do it.
+    """
+    count, tallies = 0, Tallies()
+    for row in damaged_rows(sql, tallies):
+        count += 1
+        print(f"{visible(row.node)} {row.id} at position {row.position}: {visible(row.wrong)}")
+        if set_aside:
+            _set_aside(sql, row)
+    if windows.is_folded(sql):
+        check_windows(sql, tallies)
+    return count, tallies
+
+
+def _set_aside(sql: sqlite3.Connection, row: DamagedRow) -> None:
+    detail = f"at position {row.position}: {visible(row.wrong)}"
+    sql.execute(_SET_ASIDE, (row.node, row.row, detail, time.time_ns() // 1000))
+    sql.execute("INSERT INTO damaged VALUES (?)", (row.position,))
+
+
+def _delete_and_rebuild(sql: sqlite3.Connection) -> None:
+    """Delete what was set aside, and work out all that is derived from the rows."""
+    sql.execute("REINDEX records")  # or a row whose id was damaged could not be deleted
+    sql.execute("DELETE FROM records WHERE position IN (SELECT position FROM damaged)")
+    sql.execute(_FORGET)
+    for (node,) in sql.execute(_NODES).fetchall():
+        windows.rebuild(sql, node)
+    sql.execute("DELETE FROM removed")
+    sql.execute("UPDATE folded SET position = ?", (windows.last_position(sql),))
+
+
+def _print_nodes(sql: sqlite3.Connection, tallies: Tallies) -> None:
+    folded = windows.is_folded(sql)
+    for node, tally in sorted(tallies.items()):
+        kept = _kept(tally) if folded else "changed by hand, so the kept digests are yet to follow"
+        gone = f" and {tally.dropped.count} dropped" if tally.dropped.count else ""
+        digest = (tally.rows + tally.dropped).text
+        name = visible(node.decode("utf-8", "replace"))
+        print(f"{name}: {_records(tally.rows.count)}{gone}, digest {digest}, {kept}")
+
+
+def _kept(tally: Tally) -> str:
+    if tally.fits:
+        return "the kept digests are those of the rows"
+    if tally.wrong:
+        first = visible(tally.first_wrong)
+        return f'KEPT DIGESTS WRONG: {tally.wrong} of {tally.windows} windows, first "{first}"'
+    return "KEPT DIGESTS WRONG: they do not cover exactly the rows"
+
+
+def _fit(tallies: Tallies) -> bool:
+    return all(tally.fits for tally in tallies.values())
+
+
+def _summary(count: int, tallies: Tallies) -> str:
+    wrong = sum(not tally.fits for tally in tallies.values())
+    return f"{_records(count)}, kept digests of {wrong} node{'s' if wrong != 1 else ''}"
+
+
+def _records(count: int) -> str:
+    return f"{count} record{'s' if count != 1 else ''}"
+
+
+def run() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` may end it
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,119 @@
+"""Retention: which windows this node would like to give up, and giving them up.
+
+Off unless a limit is set. A window is due when all of it is older than the limit, or while the
+database is larger than its limit, the oldest first. It is dropped only when central has proven
+that it holds the same digest of it, and its digest is kept for ever: so the sets still compare,
+and a push does not bring the records back.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from cluster import windows
+from cluster.digest import Digest, bounds, children
+from cluster.problem import Refusal
+from cluster.protocol.node import WINDOWS_MAX, RetentionState
+from node.store import NodeStore
+
+LOOK_EVERY_S = 5.0
+WINDOW_RECORDS_MAX = 20_000  # dropped in one transaction
+DAY_MS = 86_400_000
+
+Windows = dict[str, Digest]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a node keeps; None: all. `bytes` is of the database in use."""
+
+    days: float | None = None
+    bytes: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.days is not None or self.bytes is not None
+
+
+class Retention:
+    """Knows what is due, and drops it when it is proven."""
+
+    def __init__(self, store: NodeStore, limits: Limits) -> None:
+        self.state = RetentionState()
+        self._store = store
+        self._limits = limits
+
+    async def run(self) -> None:
+        """Look for ever what is due."""
+        while True:
+            with suppress(Refusal):  # the database cannot be read for the moment
+                await self.look()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def look(self) -> Windows:
+        """The windows that are due, the oldest first."""
+        work = partial(_due, self._store.node, self._store.now_ms(), self._limits)
+        due, dropped = await self._store.database.read(work)
+        self.state = RetentionState(bool(due), dropped)
+        return due
+
+    async def drop(self, proven: Windows) -> int:
+        """Drop what is due and has this digest; how many records that were."""
+        due = await self.look()
+        count = 0
+        for window, digest in proven.items():
+            if due.get(window) == digest:
+                work = partial(_drop, self._store.node, window, digest)
+                count += await self._store.database.write(work)
+        await self.look()
+        return count
+
+
+def _due(node: str, now_ms: int, limits: Limits, sql: sqlite3.Connection) -> tuple[Windows, int]:
+    """The first windows that are due, and how many records were dropped so far."""
+    gone = sum(digest.count for digest in windows.dropped(sql, node).values())
+    if not limits:
+        return {}, gone
+    excess = _excess(sql, windows.digest(sql, node).count - gone, limits.bytes)
+    oldest = now_ms - limits.days * DAY_MS if limits.days is not None else 0
+    due: Windows = {}
+    for window, digest in _in_order(sql, node, ""):
+        newest = int.from_bytes(bounds(window)[1][:6], "big")  # ms since 1970, of UUIDv7 ids
+        if len(due) == WINDOWS_MAX or (newest >= oldest and excess <= 0) or newest >= now_ms:
+            break
+        due[window] = digest
+        excess -= digest.count
+    return due, gone
+
+
+def _excess(sql: sqlite3.Connection, count: int, limit: int | None) -> int:
+    """How many records of average size are too many."""
+    if limit is None or not count:
+        return 0
+    (pages,) = sql.execute("PRAGMA main.page_count").fetchone()
+    (free,) = sql.execute("PRAGMA main.freelist_count").fetchone()
+    (size,) = sql.execute("PRAGMA main.page_size").fetchone()
+    used = (pages - free) * size
+    return int((used - limit) / used * count) + 1 if used > limit else 0
+
+
+def _in_order(sql: sqlite3.Connection, node: str, window: str) -> Iterator[tuple[str, Digest]]:
+    """The windows that are kept, as large as may be dropped at once, in the order of ids."""
+    kept = windows.find(sql, node, window)
+    if kept is None or kept.state == "dropped" or not kept.digest.count:
+        return
+    whole = kept.digest.count <= WINDOW_RECORDS_MAX
+    if kept.state == "leaf" or (whole and not windows.dropped_inside(sql, node, window)):
+        yield window, kept.digest
+        return
+    for child in children(window):
+        yield from _in_order(sql, node, child)
+
+
+def _drop(node: str, window: str, digest: Digest, sql: sqlite3.Connection) -> int:
+    kept = windows.find(sql, node, window)
+    if kept is None or kept.state == "dropped" or kept.digest != digest:
+        return 0  # it has changed since
+    return windows.drop(sql, node, window)
