@@ -9,6 +9,8 @@ from cluster.problem import Refusal
 from cluster.protocol.central import Gone, Hello, NodeChange
 from cluster.protocol.views import Run, RunKind, StateCounts
 
+REMOVED = "an operator removes the node"
+
 
 class Fleet:
     """All lanes, by name."""
@@ -69,12 +71,14 @@ class Fleet:
         async with self._changing:
             lane = self.lane(name)
             for run in self._context.runs.open_of(name):
-                await lane.runner.cancel(run, why="an operator removes the node")
+                await lane.runner.cancel(run, why=REMOVED)
             kept = await self._context.store.remove_node(name)
             del self._lanes[name]  # first: whoever has asked it for a poll is told by its stop
             await lane.stop()
             self._context.board.drop_node(name)
             self._tell("node-removed", f"removed; {kept} records stay here", name)
+            for run in self._context.runs.open_of(name):  # scheduled by a last poll
+                await self._context.runs.end(run, state="cancelled", error=REMOVED)
             return Gone(name, kept)
 
     async def ask_run(self, name: str, kind: RunKind, mode: str) -> Run:

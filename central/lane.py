@@ -162,8 +162,9 @@ class Lane:
             elif status.retention.due:
                 self.runner.release()
         elif self._is_pull_due(missing):
-            await self._context.runs.ask(name, "pull", "incremental", scheduled=True)
-            self.runner.run_asked()
+            with contextlib.suppress(Refusal):  # our own database; it is due again in its time
+                await self._context.runs.ask(name, "pull", "incremental", scheduled=True)
+                self.runner.run_asked()
         elif not self._judgement.explained and self._may_look_closer():
             self.runner.look()
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from cluster import arrival, page_file
 from cluster.arrival import CheckedPage
-from cluster.digest import EMPTY, ID_DIGITS, Digest, bounds, children
+from cluster.digest import ID_DIGITS, Digest, bounds, children, total
 from cluster.exchange import SQLITE, Nothing
 from cluster.inside import Inside, digest_of
 from cluster.page_file import CHECKSUM, PageFile
@@ -184,7 +184,7 @@ def _opened(view: protocol.WindowView) -> Inside:
                 raise ValueError("nothing is inside one record")
             parts = zip(children(view.window), view.children, strict=True)
             inside = {child: Digest.parse(*part) for child, part in parts if part is not None}
-            opened = Inside(view.window, sum(inside.values(), EMPTY), children=inside)
+            opened = Inside(view.window, total(inside.values()), children=inside)
         else:
             listed = {parse_id(text): int(value, 16) for text, value in view.elements or ()}
             low, high = bounds(view.window)

@@ -17,17 +17,19 @@ async def prefetched(items: AsyncGenerator[T, None]) -> AsyncIterator[AsyncItera
     def begin() -> None:
         coming[:] = [asyncio.ensure_future(anext(items, _END))]
 
-    async def ready() -> AsyncIterator[T]:
+    async def ready() -> AsyncGenerator[T, None]:
         while (item := await asyncio.shield(coming[0])) is not _END:
             begin()
             yield item  # type: ignore[misc]  # only _END is not of this type
 
     begin()
+    giving = ready()
     try:
-        yield ready()
+        yield giving
     finally:
         coming[0].cancel()
         await asyncio.wait(coming)
         if not coming[0].cancelled():
             coming[0].exception()  # the block has ended otherwise, and nobody asks for it any more
+        await giving.aclose()
         await items.aclose()

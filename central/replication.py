@@ -57,7 +57,8 @@ class Replication:
             await self._begin(status)
         start = _start(mode, own, standing, status)
         if start is not None:
-            if mode == "incremental" and status.records.last_position - start > self.backlog:
+            many = status.records.last_position - start > self.backlog or standing.head is not None
+            if mode == "incremental" and many:
                 status, start = await self._take_backlog(status, start)
             await self._take_pages(status, start, status.records.last_position)
             if await self._agrees(status):
@@ -139,7 +140,8 @@ class Replication:
         Returns a new status, with the position from which to go on to it.
         """
         head = await self._open_head(status, start)
-        self.tally.expected = self.tally.received + status.records.last_position - start
+        later = max(0, status.records.last_position - head.last)
+        self.tally.expected = self.tally.received + max(0, head.first - start) + later
         due = time.monotonic() + HEAD_EVERY_S
         async with prefetched(self._pages(status.epoch, start, head.first)) as pages:
             async for arrived in pages:
@@ -259,10 +261,16 @@ class Replication:
         """What is inside of these windows, as many pages as it takes."""
         windows, first = [part.window for part in parts], b"\0" * 16
         # One more than there should be: a page that is not full is the last.
-        limit = min(sum(part.size for part in parts) + 1, PAGE_FILE_RECORDS_MAX)
+        whole = sum(part.size for part in parts) + 1
         upto, more = status.records.last_position, True
         while more:
-            arrived = await self.link.fetch(status.epoch, windows, first, limit, upto)
+            limit, began = min(self.size.records, whole), time.monotonic()
+            try:
+                arrived = await self.link.fetch(status.epoch, windows, first, limit, upto)
+            except PeerFailed:
+                self.size.failed()
+                raise
+            self.size.took(arrived.page.count, time.monotonic() - began)
             yield arrived
             following = next_id(arrived.page.max_id) if arrived.more else None
             more, first = following is not None, following or first

@@ -4,8 +4,10 @@ A run that was asked for is kept until it ended: after a crash or a restart of c
 ones go on where the tidemark stands. Asking again for what is still queued gives the same run.
 """
 
+import asyncio
 import logging
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
@@ -45,6 +47,7 @@ class Runs:
         self._journal = journal
         self._now_us = now_us
         self._open: dict[int, Run] = {}
+        self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by node
 
     async def load(self) -> None:
         """Show the latest runs; those that were open when central stopped are queued again."""
@@ -63,19 +66,20 @@ class Runs:
 
     async def ask(self, node: str, kind: RunKind, mode: str, *, scheduled: bool = False) -> Run:
         """Queue a run; or the same one that already waits. `scheduled`: nobody asked for it."""
-        for run in self.open_of(node):
-            if (run.kind, run.mode) == (kind, mode) and run.state in ("queued", "waiting"):
-                return run
-        run = Run(
-            id=0,
-            node=node,
-            kind=kind,
-            mode=mode,
-            state="queued",
-            asked=self._now_us(),
-            scheduled=scheduled,
-        )
-        run = self.progress(await self._database.write(partial(_insert, run)))
+        async with self._asking[node]:  # or both of two who ask at once would queue one
+            for run in self.open_of(node):
+                if (run.kind, run.mode) == (kind, mode) and run.state in ("queued", "waiting"):
+                    return run
+            run = Run(
+                id=0,
+                node=node,
+                kind=kind,
+                mode=mode,
+                state="queued",
+                asked=self._now_us(),
+                scheduled=scheduled,
+            )
+            run = self.progress(await self._database.write(partial(_insert, run)))
         if not scheduled:
             self._journal.write("info", "run-asked", f"{kind} {run.id} asked for ({mode})", node)
         return run

@@ -29,10 +29,13 @@ class Tally:
     _lately: deque[tuple[float, int]] = field(default_factory=deque)
 
     def speed(self) -> float | None:
-        """Records a second during the last SPEED_S seconds, where that can be said."""
+        """Records a second during the last SPEED_S seconds, or since the last look if it is older.
+
+        None at the first look.
+        """
         now = time.monotonic()
         self._lately.append((now, self.received))
-        while now - self._lately[0][0] > SPEED_S:
+        while len(self._lately) > 2 and now - self._lately[0][0] > SPEED_S:
             self._lately.popleft()
         since, received = self._lately[0]
         return (self.received - received) / (now - since) if now > since else None

@@ -41,7 +41,6 @@ _TOLD_MAX = 200  # characters of what others have written
 
 
 _COLUMNS = "id, node, ts, stream, payload, hash"
-_SPAN = "SELECT min(id), max(id) FROM page.records"
 _SIZE = "SELECT count(*), coalesce(min(id), x''), coalesce(max(id), x'') FROM records"
 _TOUCHES = "SELECT EXISTS (SELECT 1 FROM main.records WHERE node = ? AND id BETWEEN ? AND ?)"
 _ADD = (
@@ -142,8 +141,7 @@ def insert(sql: sqlite3.Connection, node: str, page: CheckedPage) -> Inserted:
 
 
 def _insert(sql: sqlite3.Connection, node: str, page: CheckedPage) -> Inserted:
-    low, high = sql.execute(_SPAN).fetchone()
-    if not sql.execute(_TOUCHES, (node, low, high)).fetchone()[0]:
+    if not sql.execute(_TOUCHES, (node, page.min_id, page.max_id)).fetchone()[0]:
         count = sql.execute(_ADD).rowcount
         return Inserted(count, page.count - count, frozenset())
     clashing = sql.execute(_CLASHING).fetchall()

@@ -7,6 +7,7 @@ al., "Incremental Multiset Hash Functions", 2003). A window is the set of record
 with the same hex digits; both sides cut their sets at the same places, 16 ways a digit.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Self
 
@@ -43,6 +44,11 @@ class Digest:
 
 
 EMPTY = Digest()
+
+
+def total(digests: Collection[Digest]) -> Digest:
+    """The digest of disjoint sets together."""
+    return Digest(sum(one.count for one in digests), sum(one.sum for one in digests) % MODULUS)
 
 
 def bounds(window: str) -> tuple[bytes, bytes]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cluster import windows
-from cluster.digest import EMPTY, ID_DIGITS, MODULUS, Digest, bounds
+from cluster.digest import EMPTY, ID_DIGITS, MODULUS, Digest, bounds, total
 from cluster.problem import Refusal
 from cluster.windows import Groups, Kept
 
@@ -104,11 +104,11 @@ def _from_children(
     sql: sqlite3.Connection, node: str, window: str, digest: Digest, tail: Tail
 ) -> Inside:
     kept = windows.kept_children(sql, node, window)
-    if sum(kept.values(), EMPTY) != digest:
+    if total(kept.values()) != digest:
         raise Inconsistent(window)
     then = {child: part - tail.off(child) for child, part in kept.items()}
     children = {child: part for child, part in then.items() if part != EMPTY}
-    return Inside(window, sum(children.values(), EMPTY), children=children)
+    return Inside(window, total(children.values()), children=children)
 
 
 def _from_rows(

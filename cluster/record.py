@@ -43,6 +43,9 @@ _EMPTY = blake2b(digest_size=8, person=b"tidehold-record1")
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 _HEAD, _BYTE = Struct(">16sqB").pack, Struct("B").pack
 _MS_BITS, _TAIL_BITS = 48, 74
+#: Of a step within a millisecond: about 16,000 ids fit into one, and they are spread over it, so
+#: that windows need not be deep.
+STEP_BITS = 60
 
 
 class Record(NamedTuple):
@@ -177,7 +180,7 @@ class IdMaker:
         value = int.from_bytes(last, "big") if last else 0
         self._ms = value >> 80
         self._tail = (value >> 64 & 0xFFF) << 62 | value & (1 << 62) - 1
-        self._steps: Iterator[int] = iter(())  # random numbers of 32 bits
+        self._steps: Iterator[int] = iter(())  # random numbers of 64 bits
 
     def next(self, now_us: int) -> bytes:
         """The next id; `now_us` is the cluster clock."""
@@ -193,8 +196,8 @@ class IdMaker:
         return (high << 64 | low).to_bytes(16, "big")
 
     def _step(self) -> int:
-        """A random number of 32 bits; the system is asked for many at once."""
+        """A random number of STEP_BITS; the system is asked for many at once."""
         for step in self._steps:
-            return step
-        self._steps = iter(memoryview(secrets.token_bytes(4096)).cast("I"))
-        return next(self._steps)
+            return step >> 64 - STEP_BITS
+        self._steps = iter(memoryview(secrets.token_bytes(4096)).cast("Q"))
+        return self._step()

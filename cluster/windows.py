@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-from cluster.digest import EMPTY, ID_DIGITS, MODULUS, Digest, bounds, children
+from cluster.digest import EMPTY, ID_DIGITS, MODULUS, Digest, bounds, children, common_window, total
 
 SPLIT_ABOVE = 256
-#: Bytes of the id by which new rows are grouped, the next where windows are kept that deep.
-GRAINS = (5, 7, 10, 16)
+#: Bytes of the id by which many rows are grouped at first; more where windows are kept deeper.
+GRAIN = 5
 
 STATEMENTS = (
     "DROP TRIGGER records_added",
@@ -55,6 +55,15 @@ _ADDED = (
     "GROUP BY 1, 2"
 )
 _REMOVED = f"SELECT node, substr(id, 1, ?), {_SUMS} FROM removed WHERE position <= ? GROUP BY 1, 2"
+_ENDS = (
+    "SELECT (SELECT id FROM records WHERE position > ? ORDER BY position LIMIT 1), "
+    "(SELECT id FROM records WHERE position > ? ORDER BY position DESC LIMIT 1)"
+)
+# Two subqueries, as SQLite finds one minimum or maximum in an index, but reads all for both.
+_EDGES = (
+    "SELECT (SELECT min(id) FROM records WHERE node = ?1 AND id BETWEEN ?2 AND ?3), "
+    "(SELECT max(id) FROM records WHERE node = ?1 AND id BETWEEN ?2 AND ?3)"
+)
 _INSIDE = (
     f"SELECT substr(id, 1, ?), {_SUMS} FROM records WHERE node = ? AND id BETWEEN ? AND ? "
     "GROUP BY 1"
@@ -113,7 +122,7 @@ def digest(sql: sqlite3.Connection, node: str, window: str = "") -> Digest:
 def digest_inside(sql: sqlite3.Connection, node: str, window: str) -> Digest:
     """The digest of any window, also of one that is not kept."""
     kept = find(sql, node, window)
-    return kept.digest if kept else sum(group_rows(sql, node, window, 1).values(), EMPTY)
+    return kept.digest if kept else sum_rows(sql, node, window)
 
 
 def find(sql: sqlite3.Connection, node: str, window: str) -> Kept | None:
@@ -144,10 +153,26 @@ def kept_children(sql: sqlite3.Connection, node: str, window: str) -> Groups:
     return {child: Digest(count, total) for child, count, total in rows if count}
 
 
-def group_rows(sql: sqlite3.Connection, node: str, window: str, grain: int) -> Groups:
-    """The digests of the rows inside a window, by the first `grain` bytes of their ids."""
-    rows = sql.execute(_INSIDE, (grain, node, *bounds(window)))
+def sum_rows(sql: sqlite3.Connection, node: str, window: str) -> Digest:
+    """The digest of the rows inside a window."""
+    return total(group_rows(sql, node, window).values())
+
+
+def group_rows(sql: sqlite3.Connection, node: str, window: str, least: int = 1) -> Groups:
+    """The digests of the rows inside a window, by as many bytes of their ids as tell them apart.
+
+    All groups are smaller windows of one length, of at least `least` bytes.
+    """
+    low, high = sql.execute(_EDGES, (node, *bounds(window))).fetchone()
+    if low is None:
+        return {}
+    rows = sql.execute(_INSIDE, (max(least, _grain(low, high)), node, low, high))
     return {prefix.hex(): _digest(*sums) for prefix, *sums in rows}
+
+
+def _grain(one: bytes, other: bytes) -> int:
+    """By how many bytes two ids have to be grouped to fall apart."""
+    return min(len(common_window(one, other)) // 2 + 1, ID_DIGITS // 2)
 
 
 def adopt(sql: sqlite3.Connection, foreign: bool) -> None:
@@ -175,7 +200,7 @@ def _misfits(sql: sqlite3.Connection) -> list[str]:
     kept = {node: Digest(*sums) for node, *sums in sql.execute(_WHOLES)}
     for node in kept:
         for window, gone in dropped(sql, node).items():
-            live = sum(group_rows(sql, node, window, GRAINS[0]).values(), EMPTY)
+            live = sum_rows(sql, node, window)
             found[node] = found.get(node, EMPTY) + gone - live
     return [one for one in found | kept if found.get(one, EMPTY) != kept.get(one, EMPTY)]
 
@@ -184,8 +209,7 @@ def _count_rows(sql: sqlite3.Connection, node: str) -> int:
     """How many rows there are, with those that were dropped."""
     (count,) = sql.execute("SELECT count(*) FROM records WHERE node = ?", (node,)).fetchone()
     for window, gone in dropped(sql, node).items():
-        live = group_rows(sql, node, window, GRAINS[0]).values()
-        count += gone.count - sum(digest.count for digest in live)
+        count += gone.count - sum_rows(sql, node, window).count
     return int(count)
 
 
@@ -198,10 +222,10 @@ def fold_new(sql: sqlite3.Connection) -> None:
 def fold(sql: sqlite3.Connection) -> list[str]:
     """Bring the digests to what the rows are; the nodes whose sets have changed."""
     done = folded(sql)
-    for grain in GRAINS:
+    for grain in range(_first_grain(sql, done), ID_DIGITS // 2 + 1):
         changes = _changes(sql, grain, done)
         trees = {node: _Tree(sql, node) for node in changes}
-        if grain == GRAINS[-1] or not any(
+        if not any(
             trees[node].reaches_below(window) for node in changes for window in changes[node]
         ):
             break
@@ -218,7 +242,7 @@ def rebuild(sql: sqlite3.Connection, node: str) -> None:
     gone = dropped(sql, node)
     sql.execute("DELETE FROM digests WHERE node = ?", (node,))
     tree = _Tree(sql, node)
-    tree.grow("", group_rows(sql, node, "", GRAINS[0]))
+    tree.grow("", group_rows(sql, node, "", GRAIN))
     for window, kept in gone.items():
         tree.plant(window, kept)
     tree.save()
@@ -235,6 +259,12 @@ def drop(sql: sqlite3.Connection, node: str, window: str) -> int:
     tree.seal(window)
     tree.save()
     return rows.rowcount
+
+
+def _first_grain(sql: sqlite3.Connection, done: int) -> int:
+    """How finely to group what is new: a batch of one millisecond has much in common."""
+    first, last = sql.execute(_ENDS, (done, done)).fetchone()
+    return GRAIN if first is None else max(GRAIN, _grain(first, last))
 
 
 def _changes(sql: sqlite3.Connection, grain: int, done: int) -> dict[str, Groups]:
@@ -274,7 +304,7 @@ class _Tree:
     def grow(self, window: str, changes: Groups) -> None:
         """Add changes that lie inside the window to it and to the windows below."""
         kept = self.find(window)
-        digest = sum(changes.values(), kept.digest if kept else EMPTY)
+        digest = (kept.digest if kept else EMPTY) + total(changes.values())
         if kept is not None and kept.state == "split":
             self._keep(window, digest, "split")
             self._grow_children(window, changes)
@@ -284,8 +314,7 @@ class _Tree:
             self._keep(window, digest, "leaf")
         else:
             if kept is not None or window in changes:  # more is inside, or it is not known where
-                grain = min(len(window) // 2 + 2, ID_DIGITS // 2)
-                changes = group_rows(self._sql, self._node, window, grain)
+                changes = group_rows(self._sql, self._node, window)
             self._keep(window, digest, "split")
             self._grow_children(window, changes)
 
@@ -299,13 +328,12 @@ class _Tree:
 
         Its digest covers the rows that somebody has put into it since, so these count once.
         """
-        live = sum(group_rows(self._sql, self._node, window, GRAINS[0]).values(), EMPTY)
+        live = sum_rows(self._sql, self._node, window)
         for end in range(len(window)):
             parent = self.find(window[:end]) or Kept(EMPTY, "leaf")
             self._keep(window[:end], parent.digest + gone - live, "split")
             if parent.state == "leaf":
-                grain = min(end // 2 + 1, ID_DIGITS // 2)
-                rows = group_rows(self._sql, self._node, window[:end], grain)
+                rows = group_rows(self._sql, self._node, window[:end])
                 self._grow_children(window[:end], rows)
         self._keep(window, gone, "dropped")
         self._forget_below(window)
