@@ -43,7 +43,7 @@ def test_every_flag_that_the_readme_names_exists() -> None:
 
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", readme))
 
-    assert named - documented == {"--data-binary"}  # curl's
+    assert named - documented == {"--data-binary", "--repair"}  # curl's, cluster.verify's
 
 
 def test_every_exit_code_is_documented() -> None:
