@@ -148,9 +148,11 @@ class Lane:
             await self._lineage.meet(status, own, self._link)
             own, standing = await self._context.store.standing(name)
             self._standing = standing
-            self._judgement = judge(status.epoch, status.records, own, standing)
+            self._judgement = judge(
+                status.epoch, status.records, own, standing, status.retention.dropped
+            )
             missing = self._judgement.records.missing_at_central
-            await self._lineage.note(status, missing, sent_us)
+            await self._lineage.note(status, missing, own.count, sent_us)
         except Refusal as refusal:  # our own database: tells nothing about the node
             self._liveness = missed(self._liveness, PeerFailed("internal", str(refusal)))
             self._judgement = replace(self._judgement, data="unknown")

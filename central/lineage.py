@@ -32,6 +32,7 @@ class Lineage:
         self._context = context
         self._name = name
         self._known: Announced | None = None
+        self._stored: Announced | None = None
         self._loaded = False
         self._stored_s = float("-inf")
 
@@ -60,8 +61,8 @@ class Lineage:
             )
         self._stored_s = float("-inf")
 
-    async def note(self, status: NodeStatus, missing: int | None, seen_us: int) -> None:
-        """Remember what a poll told."""
+    async def note(self, status: NodeStatus, missing: int | None, held: int, seen_us: int) -> None:
+        """Remember what a poll told, and how many of the node's records central held then."""
         records = status.records
         known = Announced(
             status.epoch,
@@ -71,14 +72,15 @@ class Lineage:
             records.digest,
             missing,
             seen_us,
+            held,
         )
-        before, self._known = self._known, known
+        self._known, stored = known, self._stored
         now_s = asyncio.get_running_loop().time()
-        changed = before is None or msgspec.structs.replace(before, seen=seen_us) != known
+        changed = stored is None or msgspec.structs.replace(stored, seen=seen_us) != known
         if changed and now_s - self._stored_s >= STORE_EVERY_S:
             with suppress(Refusal):  # what was stored before is true as well, only older
                 await self._context.store.announce(self._name, known, self.loss)
-                self._stored_s = now_s
+                self._stored, self._stored_s = known, now_s
 
     async def _is_forked(self, known: Announced, status: NodeStatus, link: Link) -> bool:
         try:
@@ -93,7 +95,7 @@ class Lineage:
         await self._context.store.settle(self._name, Standing())
 
     async def _tell_new_epoch(self, known: Announced, status: NodeStatus, own: Digest) -> None:
-        lost = known.missing if known.missing is not None else max(0, known.count - own.count)
+        lost = _lost(known, own.count)
         text = f"came back with another database, which holds {status.records.count} records"
         if own.count:
             text += f"; central holds {own.count}, a push restores what it lacks of them"
@@ -110,6 +112,13 @@ class Lineage:
 
     def _tell(self, level: Level, kind: str, text: str) -> None:
         self._context.journal.write(level, kind, text, self._name)
+
+
+def _lost(known: Announced, held: int) -> int:
+    """How many records that were announced central never got; it may have got some since."""
+    if known.missing is None or known.held is None:
+        return max(0, known.count - held)
+    return max(0, known.missing - max(0, held - known.held))
 
 
 def _moment(us: int) -> str:

@@ -21,6 +21,8 @@ from cluster.peer import PeerFailed
 from cluster.protocol.node import WINDOWS_MAX, NodeStatus
 from cluster.windows import SPLIT_ABOVE
 
+SEARCH_MAX = 65_536  # windows opened to tell what the node has dropped from what it has
+
 
 @dataclass(slots=True)
 class Difference:
@@ -55,7 +57,7 @@ async def differences(
     link: Link, store: CentralStore, status: NodeStatus
 ) -> AsyncIterator[Difference]:
     """The differences between a node at the moment of `status` and central, part by part."""
-    upto = status.records.last_position
+    upto, hidden = status.records.last_position, _Hidden(status.retention.dropped)
     start, alike = await _start(link, store, status), True
     frontier: Frontier = [(start, None)]
     while frontier:
@@ -71,7 +73,7 @@ async def differences(
                 raise PeerFailed(
                     "bad_schema", f"window {theirs.window!r} is not what it was said to be"
                 )
-            frontier += _compare(theirs, ours, found, lone)
+            frontier += _compare(theirs, ours, hidden, found, lone)
         frontier += await _find_lone(store, link.name, lone, found)
         alike = alike and found.is_none
         yield found
@@ -117,13 +119,32 @@ class _Lone(NamedTuple):
     hash: int
 
 
-def _compare(theirs: Inside, ours: Inside, found: Difference, lone: list[_Lone]) -> Frontier:
+@dataclass(slots=True)
+class _Hidden:
+    """How many dropped records may still be inside of what looks as if the node had it."""
+
+    records: int
+    opened: int = 0
+
+    def note(self, theirs: Inside, ours: Inside) -> None:
+        self.records -= theirs.digest.count if theirs.dropped else 0
+        self.opened += ours.digest == EMPTY
+
+    @property
+    def any(self) -> bool:
+        return self.records > 0 and self.opened < SEARCH_MAX
+
+
+def _compare(
+    theirs: Inside, ours: Inside, hidden: _Hidden, found: Difference, lone: list[_Lone]
+) -> Frontier:
     """Note what differs in one window; the windows below it that have to be opened too."""
+    hidden.note(theirs, ours)
     if theirs.dropped:
         found.gone += max(1, abs(theirs.digest.count - ours.digest.count))
         return []
     if theirs.elements is not None and ours.elements is not None:
-        _compare_lists(theirs.elements, ours.elements, found)
+        _compare_lists(theirs.window, theirs.elements, ours.elements, found)
         return []
     deeper: Frontier = []
     their_parts, our_parts = _parts(theirs), _parts(ours)
@@ -131,11 +152,11 @@ def _compare(theirs: Inside, ours: Inside, found: Difference, lone: list[_Lone])
         there, here = their_parts.get(child, EMPTY), our_parts.get(child, EMPTY)
         if there == here:
             continue
-        if here == EMPTY:
+        if here == EMPTY and not hidden.any:
             found.at_node.append(Part(child, there.count))
         elif there == EMPTY:
             found.at_central.append(Part(child, here.count))
-        elif here.count - there.count == 1 and here.count <= SPLIT_ABOVE:
+        elif here.count - there.count == 1 and not hidden.any and here.count <= SPLIT_ABOVE:
             lone.append(_Lone(child, there, (here - there).sum))
         else:
             deeper.append((child, there))
@@ -149,7 +170,12 @@ def _parts(inside: Inside) -> dict[str, Digest]:
     return group(inside.elements or {}, len(inside.window) + 1)
 
 
-def _compare_lists(theirs: dict[bytes, int], ours: dict[bytes, int], found: Difference) -> None:
+def _compare_lists(
+    window: str, theirs: dict[bytes, int], ours: dict[bytes, int], found: Difference
+) -> None:
+    if theirs and not ours:
+        found.at_node.append(Part(window, len(theirs)))
+        return
     found.at_node += [Part(one.hex(), 1) for one in theirs.keys() - ours.keys()]
     found.at_central += [Part(one.hex(), 1) for one in ours.keys() - theirs.keys()]
     found.conflicts += sum(theirs[one] != ours[one] for one in theirs.keys() & ours.keys())

@@ -258,6 +258,7 @@ class Runner:
         self._show()
 
     async def _change(self, **changes: object) -> None:
+        changes = {"rate": None, "left_s": None} | changes  # nothing moves while it changes
         self.run = await self._context.runs.change(self._current, **changes)
         self._show()
 

@@ -68,8 +68,9 @@ class Runs:
         """Queue a run; or the same one that already waits. `scheduled`: nobody asked for it."""
         async with self._asking[node]:  # or both of two who ask at once would queue one
             for run in self.open_of(node):
-                if (run.kind, run.mode) == (kind, mode) and run.state in ("queued", "waiting"):
-                    return run
+                alike = (run.kind, run.mode) == (kind, mode)
+                if alike and run.state in ("queued", "waiting") and scheduled >= run.scheduled:
+                    return run  # but a run that somebody asks for is told of in the journal
             run = Run(
                 id=0,
                 node=node,

@@ -87,6 +87,7 @@ class Announced(msgspec.Struct, frozen=True):
     digest: str
     missing: int | None
     seen: int  # microseconds of central's clock
+    held: int | None = None  # how many of the node's records central had then
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,8 @@ class Standing:
             return self  # a full pull begins anew; what was held before is held still
         if head is not None and (head.epoch != tidemark.epoch or head.last <= tidemark.position):
             head = None
+        if head is not None and head.first < tidemark.position:
+            head = replace(head, first=tidemark.position)
         if comparison is not None and old == Tidemark(comparison.epoch, comparison.position):
             comparison = replace(comparison, epoch=tidemark.epoch, position=tidemark.position)
         return Standing(tidemark, comparison, head)
@@ -119,22 +122,27 @@ class Judgement:
     conflicts: int = 0
 
 
-def judge(epoch: str, counts: RecordCounts, own: Digest, standing: Standing) -> Judgement:
+def judge(
+    epoch: str, counts: RecordCounts, own: Digest, standing: Standing, dropped: int = 0
+) -> Judgement:
     """Compare a poll's counts with central's own digest of that node.
 
     Equal digests are a proof. Unequal ones are explained when the known difference and the tail
     account for every record, by count where there is a tail; then the numbers are shown, and a
-    pull or push will prove them. Otherwise they are not known.
+    pull or push will prove them. Otherwise they are not known. `dropped`: how many of the records
+    that the node counts are not there any more.
     """
     difference = counts.as_digest() - own
     if difference == EMPTY:
-        return Judgement("in_sync", NodeRecords(counts.count, own.count, 0, 0))
+        return Judgement("in_sync", NodeRecords(counts.count, own.count, 0, 0, dropped))
     known = standing.comparison or Comparison(epoch, 0)
     tail = counts.last_position - known.position - _held(standing.head, epoch)
-    if known.epoch != epoch or tail < 0 or not _accounts_for(known, tail, difference):
-        return Judgement("unknown", NodeRecords(counts.count, own.count), False, known.conflicts)
+    hides = dropped and not known.position  # what is dropped may be counted in the tail
+    if known.epoch != epoch or tail < 0 or hides or not _accounts_for(known, tail, difference):
+        numbers = NodeRecords(counts.count, own.count, dropped=dropped)
+        return Judgement("unknown", numbers, False, known.conflicts)
     missing = min(known.missing_at_central + tail, COUNT_MAX)
-    numbers = NodeRecords(counts.count, own.count, missing, known.missing_at_node)
+    numbers = NodeRecords(counts.count, own.count, missing, known.missing_at_node, dropped)
     return Judgement(
         "diverged" if known.damaged or not (missing or known.missing_at_node) else "behind",
         numbers,

@@ -187,6 +187,21 @@ async def test_a_cluster_runs_for_its_seconds_and_all_sets_are_equal_at_the_end(
     assert re.search(r"^\d\d:\d\d:\d\d node-1 +up +\w+ +node +\d+ central +\d+ ", cluster.out, re.M)
 
 
+async def test_with_auto_nodes_come_in_sync_without_anybody_asking(launch: Launch) -> None:
+    """The state lines say so while the records go on coming; then the sets are equal."""
+    cluster = launch(
+        *("--headless", "--nodes", "2", "--rate", "50", "--seconds", "8", "--auto", "--verify")
+    )
+
+    assert await cluster.ended() == 0
+
+    assert cluster.equal().keys() == {"node-1", "node-2"}
+    assert min(cluster.equal().values()) > 50
+    for name in ("node-1", "node-2"):
+        held = re.findall(rf"^\S+ {name} +up .* central +(\d+) ", cluster.out, re.M)
+        assert int(held[-1]) > 50  # long before --verify makes them equal
+
+
 async def test_a_killed_and_wiped_node_comes_back_and_gets_its_records_back(
     launch: Launch, connect: Connect, tmp_path: Path
 ) -> None:

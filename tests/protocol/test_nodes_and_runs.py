@@ -170,6 +170,38 @@ async def test_a_removed_node_comes_back_only_by_an_operator(central: Api) -> No
     assert (await add(central, boot="b3")).status == 200
 
 
+@pytest.mark.parametrize("pull_every", [-1, 31_536_001, "1", True, [1]])
+async def test_a_pace_that_is_none_is_refused(central: Api, pull_every: Any) -> None:
+    """And the node keeps the one that it had."""
+    await add(central)
+    await central.ask("PATCH", "/v1/nodes/n1", {"pull_every": 60})
+
+    answer = await central.ask("PATCH", "/v1/nodes/n1", {"pull_every": pull_every})
+
+    assert answer.problem("bad_value").detail.startswith("pull_every: ")
+    assert (await central.ask("GET", "/v1/nodes/n1")).json["pull_every"] == 60
+
+
+async def test_a_change_that_changes_nothing_is_refused(central: Api) -> None:
+    """It must name an address or a pace."""
+    await add(central)
+
+    detail = (await central.ask("PATCH", "/v1/nodes/n1", {})).problem("bad_value").detail
+
+    assert "url or pull_every" in detail
+
+
+async def test_a_pace_is_shown_and_0_takes_it_away(central: Api) -> None:
+    """A new address leaves it as it is."""
+    await add(central)
+
+    paced = await central.ask("PATCH", "/v1/nodes/n1", {"pull_every": 0.5})
+    moved = await central.ask("PATCH", "/v1/nodes/n1", {"url": "http://127.0.0.1:2"})
+    off = await central.ask("PATCH", "/v1/nodes/n1", {"pull_every": 0})
+
+    assert [one.json["pull_every"] for one in (paced, moved, off)] == [0.5, 0.5, None]
+
+
 async def test_a_name_in_the_body_does_not_beat_the_one_in_the_path(central: Api) -> None:
     """Two names for one node are a mistake of the sender, not a choice of ours."""
     await add(central, "n1")

@@ -1,7 +1,7 @@
 """Prefetch: one ahead, in order, and nothing is left over whatever happens."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 import pytest
 
@@ -36,8 +36,25 @@ class Maker:
         except GeneratorExit:
             self.ended = "closed"
             raise
+        except Exception:
+            self.ended = "failed"
+            raise
         else:
             self.ended = "done"
+
+
+async def fail_at_first(
+    items: AsyncGenerator[int, None],
+    work: Callable[[], Awaitable[None]],
+    kept: list[AsyncIterator[int]] | None = None,
+) -> None:
+    """A consumer that fails after its work on the first item."""
+    async with prefetched(items) as ahead:
+        if kept is not None:
+            kept.append(ahead)
+        async for item in ahead:
+            await work()
+            raise LookupError(item)
 
 
 def nothing_is_left(maker: Maker, items: AsyncGenerator[int, None]) -> bool:
@@ -45,7 +62,7 @@ def nothing_is_left(maker: Maker, items: AsyncGenerator[int, None]) -> bool:
     return (
         asyncio.all_tasks() == {asyncio.current_task()}
         and maker.ended != "never"
-        and items.ag_frame is None
+        and getattr(items, "ag_frame", items) is None
     )
 
 
@@ -86,14 +103,18 @@ async def test_an_error_of_the_maker_comes_after_the_items_before_it() -> None:
     error = OSError("cut")
     maker = Maker(2, fail=error)
     items, seen = maker.items(), list[int]()
-    with pytest.raises(OSError, match="cut") as raised:
+
+    async def consume() -> None:
         async with prefetched(items) as ahead:
             async for item in ahead:
                 seen.append(item)
 
+    with pytest.raises(OSError, match="cut") as raised:
+        await consume()
+
     assert seen == [0, 1]
     assert raised.value is error
-    assert nothing_is_left(maker, items)
+    assert (maker.ended, nothing_is_left(maker, items)) == ("failed", True)
 
 
 @pytest.mark.parametrize("waited", [True, False], ids=["under way", "not yet begun"])
@@ -101,13 +122,13 @@ async def test_leaving_early_cancels_what_is_being_made(waited: bool) -> None:
     """A consumer that has enough, or fails, leaves no maker behind, nor its iterator."""
     maker = Maker(5, stuck_at=1)
     items, kept = maker.items(), list[AsyncIterator[int]]()
+
+    async def work() -> None:
+        if waited:
+            await has_begun(maker, 1)
+
     with pytest.raises(LookupError):
-        async with prefetched(items) as ahead:
-            kept.append(ahead)
-            async for item in ahead:
-                if waited:
-                    await has_begun(maker, 1)
-                raise LookupError(item)
+        await fail_at_first(items, work, kept)
 
     assert nothing_is_left(maker, items)
     with pytest.raises(StopAsyncIteration):
@@ -151,11 +172,12 @@ async def test_an_error_made_ahead_is_not_raised_over_the_consumers_own() -> Non
     """The consumer fails first: that is what is told, and the other is not lost as unseen."""
     maker = Maker(1, fail=OSError("later"))
     items = maker.items()
+
+    async def work() -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)
+
     with pytest.raises(LookupError):
-        async with prefetched(items) as ahead:
-            async for item in ahead:
-                for _ in range(10):
-                    await asyncio.sleep(0)
-                raise LookupError(item)
+        await fail_at_first(items, work)
 
     assert nothing_is_left(maker, items)
