@@ -188,7 +188,7 @@ async def test_stopping_lets_the_child_end_by_itself(log: Path) -> None:
     child = python(code + READY + SLEEP, log)
 
     async with supervised(child):
-        await until(lambda: "ready" in said(log))
+        await until(lambda: "ready\n" in said(log))
         await child.stop()
 
         assert (child.state, child.last_exit, child.last_line) == ("stopped", 1, "bye")
@@ -198,7 +198,7 @@ async def test_a_child_that_ignores_sigterm_is_killed(log: Path) -> None:
     child = python(DEAF + READY + BUSY, log)
 
     async with supervised(child) as task:
-        await until(lambda: "ready" in said(log))
+        await until(lambda: "ready\n" in said(log))
         await child.stop(grace_s=0.2)
         await task
 
