@@ -34,6 +34,7 @@ class Lineage:
         self._known: Announced | None = None
         self._stored: Announced | None = None
         self._loaded = False
+        self._met = True
         self._stored_s = float("-inf")
 
     async def meet(self, status: NodeStatus, own: Digest, link: Link) -> None:
@@ -41,28 +42,37 @@ class Lineage:
         if not self._loaded:
             self._known, self.loss = await self._context.store.announced(self._name)
             self._loaded = True
-        known = self._known
+        known, self._met = self._known, True
         if known is None or (known.boot == status.boot and known.epoch == status.epoch):
             return
         if known.epoch != status.epoch:
             await self._tell_new_epoch(known, status, own)
-        elif status.records.last_position < known.position:
+        else:
+            await self._recognise(known, status, link)
+        self._stored_s = float("-inf")
+
+    async def _recognise(self, known: Announced, status: NodeStatus, link: Link) -> None:
+        """Another process with the same epoch: is what it had at each position still there?"""
+        own, standing = await self._context.store.standing(self._name)
+        promises = _promises(known, own, standing)
+        position, there = max(promises), status.records.last_position
+        if there < position:
             await self._forget(
                 "rolled-back",
-                f"its database is older than it was: {known.position} positions were announced, "
-                f"{status.records.last_position} are there; a pull and a push heal both sides",
+                f"its database is older than it was: {position} positions were announced, "
+                f"{there} are there; a pull and a push heal both sides",
             )
-        elif await self._is_forked(known, status, link):
+        elif await self._is_forked(promises, status.epoch, link):
             await self._forget(
                 "forked",
-                f"other records are at the first {known.position} positions than before: a copy of "
-                "its database went another way, or rows were deleted while it was stopped; "
-                "a pull and a push heal both sides",
+                f"other records are at the first {position} positions than before: a copy of "
+                "its database went another way; a pull and a push heal both sides",
             )
-        self._stored_s = float("-inf")
 
     async def note(self, status: NodeStatus, missing: int | None, held: int, seen_us: int) -> None:
         """Remember what a poll told, and how many of the node's records central held then."""
+        if not self._met:
+            return
         records = status.records
         known = Announced(
             status.epoch,
@@ -82,12 +92,18 @@ class Lineage:
                 await self._context.store.announce(self._name, known, self.loss)
                 self._stored, self._stored_s = known, now_s
 
-    async def _is_forked(self, known: Announced, status: NodeStatus, link: Link) -> bool:
+    async def _is_forked(self, promises: dict[int, Digest], epoch: str, link: Link) -> bool:
+        """Whether as many records as before are others; fewer were deleted, and digests tell."""
         try:
-            (opened,) = await link.digest(status.epoch, [""], known.position)
-        except PeerFailed:
-            return False  # too much came since, or it is gone again: digests will tell
-        return (opened.digest.count, opened.digest.text) != (known.count, known.digest)
+            for position, before in promises.items():
+                (opened,) = await link.digest(epoch, [""], position)
+                if opened.digest.count == before.count and opened.digest != before:
+                    return True
+        except PeerFailed as failure:
+            # Too much came since, and digests will tell; or it is gone again, and asked again.
+            old = failure.problem is not None and failure.problem.code == "status_old"
+            self._met = failure.definite or old
+        return False
 
     async def _forget(self, kind: str, text: str) -> None:
         """Positions no longer mean what they meant; only digests tell what differs."""
@@ -100,7 +116,9 @@ class Lineage:
         if own.count:
             text += f"; central holds {own.count}, a push restores what it lacks of them"
         if lost:
-            since = await self._context.store.newest(self._name)
+            _, standing = await self._context.store.standing(self._name)
+            # With a head, what was lost may be older than the newest that is here.
+            since = await self._context.store.newest(self._name) if not standing.head else None
             self.loss = Loss(lost, own.count, since, known.seen)
             born = f"after {_moment(since)} and " if since is not None else ""
             text += (
@@ -112,6 +130,25 @@ class Lineage:
 
     def _tell(self, level: Level, kind: str, text: str) -> None:
         self._context.journal.write(level, kind, text, self._name)
+
+
+def _promises(known: Announced, own: Digest, standing: Standing) -> dict[int, Digest]:
+    """What the node's digest was up to some positions.
+
+    A pull may have gone further than the announcement that was stored last.
+    """
+    promises = {known.position: Digest.parse(known.count, known.digest)}
+    mark, compared = standing.tidemark, standing.comparison
+    if (
+        standing.head is None
+        and mark is not None
+        and compared is not None
+        and (mark.epoch, mark.position) == (compared.epoch, compared.position)
+        and mark.epoch == known.epoch
+        and mark.position > known.position
+    ):
+        promises[mark.position] = own + compared.difference
+    return promises
 
 
 def _lost(known: Announced, held: int) -> int:

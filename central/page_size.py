@@ -1,7 +1,7 @@
 """Page size: how many records to ask for at once, so that a page takes about a second."""
 
 TARGET_S = 1.0
-FIRST, LEAST, MOST = 2_000, 50, 20_000
+FIRST, LEAST, MOST = 2_000, 1, 20_000
 GROWTH_MAX = 4.0
 
 

@@ -8,7 +8,7 @@ be compared exactly.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -16,9 +16,11 @@ from central.link import Link
 from central.standing import Part
 from central.store import CentralStore
 from cluster.digest import EMPTY, Digest, children
-from cluster.inside import Inside, group
+from cluster.inside import Inside, digest_of, group
 from cluster.peer import PeerFailed
 from cluster.protocol.node import WINDOWS_MAX, NodeStatus
+from cluster.protocol.shared import PAGE_FILE_RECORDS_MAX
+from cluster.record import next_id
 from cluster.windows import SPLIT_ABOVE
 
 SEARCH_MAX = 65_536  # windows opened to tell what the node has dropped from what it has
@@ -67,14 +69,18 @@ async def differences(
         opened, own = await _open_both(
             link.digest(status.epoch, names, upto), store.records.open(link.name, names)
         )
-        found, lone = Difference(), list[_Lone]()
+        found, lone, dropped = Difference(), list[_Lone](), list[_Dropped]()
         for theirs, ours, (_, claimed) in zip(opened, own, asked, strict=True):
             if claimed not in (None, theirs.digest):
                 raise PeerFailed(
                     "bad_schema", f"window {theirs.window!r} is not what it was said to be"
                 )
+            if theirs.dropped:
+                dropped.append(_Dropped(theirs.window, theirs.digest, ours.digest))
+            hidden.note(theirs, ours)
             frontier += _compare(theirs, ours, hidden, found, lone)
         frontier += await _find_lone(store, link.name, lone, found)
+        await _compare_dropped(link, store, status, dropped, found)
         alike = alike and found.is_none
         yield found
     if alike and start:
@@ -139,9 +145,7 @@ def _compare(
     theirs: Inside, ours: Inside, hidden: _Hidden, found: Difference, lone: list[_Lone]
 ) -> Frontier:
     """Note what differs in one window; the windows below it that have to be opened too."""
-    hidden.note(theirs, ours)
     if theirs.dropped:
-        found.gone += max(1, abs(theirs.digest.count - ours.digest.count))
         return []
     if theirs.elements is not None and ours.elements is not None:
         _compare_lists(theirs.window, theirs.elements, ours.elements, found)
@@ -179,6 +183,47 @@ def _compare_lists(
     found.at_node += [Part(one.hex(), 1) for one in theirs.keys() - ours.keys()]
     found.at_central += [Part(one.hex(), 1) for one in ours.keys() - theirs.keys()]
     found.conflicts += sum(theirs[one] != ours[one] for one in theirs.keys() & ours.keys())
+
+
+class _Dropped(NamedTuple):
+    """A window that the node has dropped, and that central does not hold alike."""
+
+    window: str
+    theirs: Digest
+    ours: Digest
+
+
+async def _compare_dropped(
+    link: Link,
+    store: CentralStore,
+    status: NodeStatus,
+    dropped: Sequence[_Dropped],
+    found: Difference,
+) -> None:
+    """Records that came into dropped windows since are at the node; what else differs is gone."""
+    live = await _live(link, status, [one.window for one in dropped]) if dropped else {}
+    touched = [one for one in dropped if any(key.hex().startswith(one.window) for key in live)]
+    lists = await store.lists(link.name, [one.window for one in touched]) if touched else []
+    held = {key for listed in lists for key in listed}
+    for window, theirs, ours in dropped:
+        new = [key for key in live.keys() - held if key.hex().startswith(window)]
+        found.at_node += [Part(key.hex(), 1) for key in new]
+        left = theirs - ours - digest_of({key: live[key] for key in new})
+        if left != EMPTY:
+            found.gone += max(1, abs(left.count))
+
+
+async def _live(link: Link, status: NodeStatus, windows: list[str]) -> dict[bytes, int]:
+    """The (id, hash) list of what is in dropped windows all the same: hardly ever anything."""
+    found: dict[bytes, int] = {}
+    first: bytes | None = b"\0" * 16
+    while first is not None and len(found) < SEARCH_MAX:
+        arrived = await link.fetch(
+            status.epoch, windows, first, PAGE_FILE_RECORDS_MAX, status.records.last_position
+        )
+        found |= {record.id: record.hash for record in arrived.page.good_rows()}
+        first = next_id(arrived.page.max_id) if arrived.more else None
+    return found
 
 
 async def _find_lone(

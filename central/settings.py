@@ -28,7 +28,7 @@ class CentralSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         msgspec.Meta(description="seconds between two pulls of a node by itself; 0: never"),
     ] = 0.0
     max_rate: Annotated[
-        Annotated[float, msgspec.Meta(ge=1_000, le=1e12)] | None,
+        Annotated[float, msgspec.Meta(ge=10_000, le=1e12)] | None,
         msgspec.Meta(description="bytes a second that pulls and pushes of one node may use"),
     ] = None
     token_file: Annotated[Text | None, msgspec.Meta(description="file with the token")] = None

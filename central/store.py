@@ -18,6 +18,7 @@ import msgspec
 from central.standing import Announced, Comparison, Head, Standing, Tidemark
 from cluster import arrival, records, windows
 from cluster.arrival import CheckedPage
+from cluster.damage import proven_digest
 from cluster.database import Database, T, open_database
 from cluster.digest import Digest
 from cluster.inside import list_window
@@ -176,11 +177,9 @@ class CentralStore:
             lambda sql: [list_window(sql, name, window) for window in asked]
         )
 
-    async def window_digests(self, name: str, asked: Sequence[str]) -> list[Digest]:
-        """The digest of each window."""
-        return await self.database.read(
-            lambda sql: [windows.digest_inside(sql, name, window) for window in asked]
-        )
+    async def proven_digest(self, name: str, window: str) -> Digest:
+        """The digest of a window, every hash of it worked out anew from the record's content."""
+        return await self.database.read(partial(proven_digest, name, window))
 
     async def count(self) -> int:
         """All records of all nodes."""

@@ -92,7 +92,7 @@ def _tail(sql: sqlite3.Connection, node: str, upto: int) -> Tail:
 def _open(sql: sqlite3.Connection, node: str, window: str, tail: Tail) -> Inside:
     kept = windows.find(sql, node, window)
     if kept is not None and kept.state == "dropped":
-        return Inside(window, kept.digest, dropped=True)
+        return Inside(window, kept.digest - tail.off(window), dropped=True)
     if kept is None and windows.is_dropped(sql, node, window):
         return Inside(window, EMPTY, dropped=True)
     if kept is not None and kept.state == "split":

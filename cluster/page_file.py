@@ -18,7 +18,7 @@ from cluster.exchange import MIB
 from cluster.records import POSITION_MAX, SCAN_MAX, Filter
 from cluster.windows import last_position
 
-CHECKSUM = "Content-Digest"
+CHECKSUM = "Unencoded-Digest"
 APPLICATION_ID = 0x54485047  # "THPG"
 BYTES_MAX = 8 * MIB
 #: Ours are 4,096 bytes a page; a file grows by whole pages.
@@ -89,7 +89,7 @@ def build_windows(
 
 
 def checksum(content: bytes) -> str:
-    """The value of the header Content-Digest (RFC 9530)."""
+    """The checksum of a file before any compression, written as in RFC 9530."""
     return f"sha-256=:{b64encode(hashlib.sha256(content).digest()).decode()}:"
 
 

@@ -49,8 +49,8 @@ DETAIL_MAX = 300
 INLINE_BYTES = 16 * 1024  # larger contents are unpacked in a thread
 PIECE_BYTES = 16 * 1024  # of a body that is sent at a limited rate
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-#: Refusals that another moment may change.
-PASSING = ("too_slow", "too_many_requests")
+#: Refusals that another moment may change: what was damaged on its way is sent again.
+PASSING = ("too_slow", "too_many_requests", "status_old", "bad_page", "bad_request")
 #: This machine's own want: tells nothing about the peer.
 OUR_WANT = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL}
 

@@ -52,7 +52,7 @@ class RecordSet:
         except Inconsistent as error:
             extra = {"event": "digests-rebuilt", "node": node, "window": str(error)}
             log.warning("kept digests are not those of the rows", extra=extra)
-        await self._database.write(partial(windows.rebuild, node=node))
+        await self._database.write(partial(_rebuild, node=node))
         return await self._database.read(work)
 
     async def page(self, after: int, limit: int, wanted: Filter, upto: int = POSITION_MAX) -> Page:
@@ -79,6 +79,11 @@ class RecordSet:
     async def span(self, node: str) -> str | None:
         """The smallest window that holds a node's whole set; None when it is empty."""
         return await self._database.read(lambda sql: records.span(sql, node))
+
+
+def _rebuild(sql: sqlite3.Connection, node: str) -> None:
+    windows.fold_new(sql)  # others may have stored rows in this same transaction
+    windows.rebuild(sql, node)
 
 
 def _nothing(sql: sqlite3.Connection) -> None:

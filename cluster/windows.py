@@ -82,7 +82,11 @@ _CHILDREN = (
     + ", ".join("?" * 16)
     + ")"
 )
-_DROPPED = "SELECT window, count, sum FROM digests WHERE node = ? AND state = 'dropped'"
+# INDEXED BY, or SQLite would read all digests of the node.
+_DROPPED = (
+    "SELECT window, count, sum FROM digests INDEXED BY digests_dropped "
+    "WHERE node = ? AND state = 'dropped'"
+)
 _KEEP = "INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?)"
 _FORGET = "DELETE FROM digests WHERE node = ? AND window = ?"
 
@@ -119,12 +123,6 @@ def digest(sql: sqlite3.Connection, node: str, window: str = "") -> Digest:
     return kept.digest if kept else EMPTY
 
 
-def digest_inside(sql: sqlite3.Connection, node: str, window: str) -> Digest:
-    """The digest of any window, also of one that is not kept."""
-    kept = find(sql, node, window)
-    return kept.digest if kept else sum_rows(sql, node, window)
-
-
 def find(sql: sqlite3.Connection, node: str, window: str) -> Kept | None:
     row = sql.execute(_KEPT, (node, window)).fetchone()
     return Kept(Digest(row[0], row[1]), row[2]) if row else None
@@ -134,11 +132,6 @@ def dropped(sql: sqlite3.Connection, node: str) -> Groups:
     """The windows whose records were given up, with the digests that are left of them."""
     rows = sql.execute(_DROPPED, (node,))
     return {window: Digest(count, total) for window, count, total in rows}
-
-
-def dropped_inside(sql: sqlite3.Connection, node: str, window: str) -> bool:
-    """Whether some windows below this one were dropped."""
-    return any(one.startswith(window) for one in dropped(sql, node))
 
 
 def is_dropped(sql: sqlite3.Connection, node: str, window: str) -> bool:
@@ -238,7 +231,10 @@ def fold(sql: sqlite3.Connection) -> list[str]:
 
 
 def rebuild(sql: sqlite3.Connection, node: str) -> None:
-    """Work a node's digests out from its rows anew; dropped windows keep theirs."""
+    """Work a node's digests out from its rows anew; dropped windows keep theirs.
+
+    What is not folded yet has to be folded before, or it would count twice.
+    """
     gone = dropped(sql, node)
     sql.execute("DELETE FROM digests WHERE node = ?", (node,))
     tree = _Tree(sql, node)

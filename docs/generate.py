@@ -33,7 +33,8 @@ Written by `make docs` from cluster/protocol; do not edit. The same is served as
 Every request carries `Authorization: Bearer TOKEN`; only `/healthz` does without. A `GET` has no
 effect. Values stand in the path, in the query (`GET`, `DELETE`) or in a JSON body (`POST`,
 `PATCH`), each in one place only; unknown and ill-typed ones are refused. Bodies are sent without
-`Content-Encoding`. Messages may gain fields: ignore those you do not know.
+`Content-Encoding` or, where it helps, as `zstd`; answers come so where the request says
+`Accept-Encoding: zstd`. Messages may gain fields: ignore those you do not know.
 
 Times are integers: microseconds since 1970-01-01 UTC. Durations say their unit (`_ms`, `_s`).
 Digests and hashes are 16 hex digits.

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from cluster import windows
 from cluster.digest import Digest, bounds, children
@@ -73,19 +74,27 @@ class Retention:
 
 def _due(node: str, now_ms: int, limits: Limits, sql: sqlite3.Connection) -> tuple[Windows, int]:
     """The first windows that are due, and how many records were dropped so far."""
-    gone = sum(digest.count for digest in windows.dropped(sql, node).values())
+    dropped = windows.dropped(sql, node)
+    gone = sum(digest.count for digest in dropped.values())
     if not limits:
         return {}, gone
     excess = _excess(sql, windows.digest(sql, node).count - gone, limits.bytes)
     oldest = now_ms - limits.days * DAY_MS if limits.days is not None else 0
+    before, most = (now_ms, excess) if excess > 0 else (oldest, WINDOW_RECORDS_MAX)
     due: Windows = {}
-    for window, digest in _in_order(sql, node, ""):
-        newest = int.from_bytes(bounds(window)[1][:6], "big")  # ms since 1970, of UUIDv7 ids
-        if len(due) == WINDOWS_MAX or (newest >= oldest and excess <= 0) or newest >= now_ms:
+    for one in _Search(sql, node, dropped, before, min(most, WINDOW_RECORDS_MAX)).below(""):
+        is_old = _newest_ms(one.window) < oldest
+        fits = excess > 0 and (one.live <= excess or not due)  # else a smaller one, next time
+        if len(due) == WINDOWS_MAX or not (is_old or fits):
             break
-        due[window] = digest
-        excess -= digest.count
+        due[one.window] = one.digest
+        excess -= one.live
     return due, gone
+
+
+def _newest_ms(window: str) -> int:
+    """When the last record that can be in a window is born: ids are UUIDv7."""
+    return int.from_bytes(bounds(window)[1][:6], "big")
 
 
 def _excess(sql: sqlite3.Connection, count: int, limit: int | None) -> int:
@@ -99,20 +108,38 @@ def _excess(sql: sqlite3.Connection, count: int, limit: int | None) -> int:
     return int((used - limit) / used * count) + 1 if used > limit else 0
 
 
-def _in_order(sql: sqlite3.Connection, node: str, window: str) -> Iterator[tuple[str, Digest]]:
-    """The windows that are kept, as large as may be dropped at once, in the order of ids."""
-    kept = windows.find(sql, node, window)
-    if kept is None or kept.state == "dropped" or not kept.digest.count:
-        return
-    whole = kept.digest.count <= WINDOW_RECORDS_MAX
-    if kept.state == "leaf" or (whole and not windows.dropped_inside(sql, node, window)):
-        yield window, kept.digest
-        return
-    for child in children(window):
-        yield from _in_order(sql, node, child)
+class _Candidate(NamedTuple):
+    window: str
+    digest: Digest
+    live: int  # records that are still here
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """For windows that are over before `before_ms`, as large as holds `most` records."""
+
+    sql: sqlite3.Connection
+    node: str
+    dropped: Windows
+    before_ms: float
+    most: int
+
+    def below(self, window: str) -> Iterator[_Candidate]:
+        """In the order of ids. Where all is dropped already, the windows become one."""
+        kept = windows.find(self.sql, self.node, window)
+        if kept is None or kept.state == "dropped" or not kept.digest.count:
+            return
+        inside = (one.count for name, one in self.dropped.items() if name.startswith(window))
+        live = kept.digest.count - sum(inside)
+        if _newest_ms(window) < self.before_ms and (live <= self.most or kept.state == "leaf"):
+            yield _Candidate(window, kept.digest, live)
+        elif kept.state == "split":
+            for child in children(window):
+                yield from self.below(child)
 
 
 def _drop(node: str, window: str, digest: Digest, sql: sqlite3.Connection) -> int:
+    windows.fold_new(sql)  # what was stored in this same transaction is not proven
     kept = windows.find(sql, node, window)
     if kept is None or kept.state == "dropped" or kept.digest != digest:
         return 0  # it has changed since

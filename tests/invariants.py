@@ -7,7 +7,7 @@ content, each digest from the hashes.
 I1 nothing acknowledged is lost
 I2 nothing is there twice
 I3 nothing is altered
-I4 the digest is that of the rows
+I4 the digest is that of the rows, with those that were dropped: only central has them by now
 I5 central holds, or has set aside, all that the node stored up to the tidemark
 """
 
@@ -23,13 +23,21 @@ from cluster.record import hash_of, id_text
 
 @dataclass(slots=True)
 class Side:
-    """One side's set of one node's records, as its file tells it."""
+    """One side's set of one node's records, as its file tells it.
+
+    `dropped`: windows whose records were given up, with their digests. The digest covers both.
+    """
 
     where: str
     rows: dict[bytes, int] = field(default_factory=dict)  # id -> hash
     positions: dict[bytes, int] = field(default_factory=dict)
+    dropped: dict[str, Digest] = field(default_factory=dict)
     digest: Digest = EMPTY
     broken: list[str] = field(default_factory=list)
+
+    def has_dropped(self, record_id: bytes) -> bool:
+        """Whether an id lies in a window that was dropped."""
+        return any(record_id.hex().startswith(window) for window in self.dropped)
 
 
 @dataclass(slots=True)
@@ -43,7 +51,18 @@ class Verdict:
 
     @property
     def equal(self) -> bool:
-        return not self.broken and self.node.rows == self.central.rows
+        """Nothing is broken, and the sets are the same."""
+        return not self.broken and self.same
+
+    @property
+    def same(self) -> bool:
+        """Both have all, but for what the node has dropped; the digests say the same."""
+        node, central = self.node, self.central
+        return (
+            node.rows.items() <= central.rows.items()
+            and all(map(node.has_dropped, central.rows.keys() - node.rows.keys()))
+            and node.digest == central.digest
+        )
 
     def line(self) -> str:
         """One line for people."""
@@ -75,6 +94,11 @@ def read_side(file: Path, name: str) -> Side:
     side = Side(file.name)
     with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as sql:
         sql.execute("BEGIN")  # one state of the file for all that follows
+        for window, count, total in sql.execute(
+            "SELECT window, count, sum FROM digests WHERE node = ? AND state = 'dropped'", (name,)
+        ):
+            side.dropped[window] = Digest(count, total)
+        side.digest = sum(side.dropped.values(), EMPTY)
         for position, record_id, ts, stream, payload, value in sql.execute(
             "SELECT position, id, ts, stream, payload, hash FROM records "
             "WHERE node = ? ORDER BY position",
@@ -86,7 +110,8 @@ def read_side(file: Path, name: str) -> Side:
                 side.broken.append(f"I3 {file.name}: {id_text(record_id)} was altered")
             side.rows[record_id] = value
             side.positions[record_id] = position
-            side.digest += Digest(1, value)
+            if not side.has_dropped(record_id):  # or the window's digest covers it
+                side.digest += Digest(1, value)
         kept = sql.execute(
             "SELECT count, sum FROM digests WHERE node = ? AND window = ''", (name,)
         ).fetchone()

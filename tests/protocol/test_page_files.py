@@ -75,7 +75,7 @@ async def test_a_page_is_a_file_that_sqlite3_opens(node: Api) -> None:
     assert answer.headers["Tidehold-Epoch"] == page.epoch
     assert answer.headers["Tidehold-Next"] == str(page.next) == "60"
     assert answer.headers["Tidehold-More"] == "false"
-    assert answer.headers["Content-Digest"] == checksum(answer.body)
+    assert answer.headers["Unencoded-Digest"] == checksum(answer.body)
     assert "Content-Encoding" not in answer.headers
     assert [
         (position, record_id.hex(), owner, ts, stream, payload, f"{value:016x}")
@@ -135,7 +135,7 @@ async def test_a_page_comes_compressed_when_the_client_can_unpack_it(node: Api) 
     assert int(packed.headers["Content-Length"]) == len(packed.body)
     unpacked = decompress(packed.body, 16 * MIB)
     assert rows_of(unpacked) == rows_of(plain.body)
-    assert packed.headers["Content-Digest"] == checksum(unpacked)
+    assert packed.headers["Unencoded-Digest"] == checksum(unpacked)
 
 
 async def test_pages_lead_on(node: Api) -> None:
@@ -162,7 +162,7 @@ async def test_a_page_can_be_posted_to_an_empty_node_of_its_name(
     """All of it is stored, with its checksum, compressed or not; again it is all duplicates."""
     await fill(node, 500)
     page = await get_page(node)
-    proof = {"Content_Digest": page.headers["Content-Digest"]}
+    proof = {"Unencoded_Digest": page.headers["Unencoded-Digest"]}
 
     async with another_n1(tmp_path / "other", session) as other:
         first = (await post_page(other, page.body, **proof)).receipt()
@@ -261,7 +261,7 @@ async def test_what_is_no_page_is_refused_whole(node: Api, body: bytes, code: st
 )
 async def test_a_page_with_another_checksum_is_refused(node: Api, given: str) -> None:
     """However good its rows look."""
-    (await post_page(node, GOOD, Content_Digest=given)).problem("bad_page")
+    (await post_page(node, GOOD, Unencoded_Digest=given)).problem("bad_page")
 
     await assert_nothing_stored(node)
 

@@ -22,7 +22,7 @@ from cluster.peer import PeerFailed
 from cluster.protocol import central as protocol
 from cluster.protocol.views import Run
 from node.store import Draft, open_node_store
-from tests.replication.test_any_order import CLOCK, PAGE, NearLink, Sides, SmallPages
+from tests.sides import CLOCK, PAGE, NearLink, Sides, SmallPages
 from tests.world import World, lines, until, world
 
 HEAD = 20
