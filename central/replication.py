@@ -7,22 +7,21 @@ page is fetched, or prepared, while this one is inserted.
 """
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from central.link import Arrived, Link
+from central.link import Link
 from central.page_size import PageSize
 from central.prefetch import prefetched
 from central.reconcile import Difference, differences
 from central.standing import Comparison, Head, Part, Standing, Tidemark
 from central.store import CentralStore
 from central.tally import Tally
+from central.transfer import Transfer
 from cluster.digest import EMPTY, Digest
-from cluster.page_file import PageFile
 from cluster.peer import PeerFailed
 from cluster.protocol.node import WINDOWS_MAX, NodeStatus
 from cluster.protocol.shared import PAGE_FILE_RECORDS_MAX, POSITION_MAX
-from cluster.record import next_id
 
 STATUS_TIMEOUT_S = 10.0
 BACKLOG = 50_000  # more than this, and records that are born now do not wait for its end
@@ -42,7 +41,10 @@ class Replication:
     size: PageSize = field(default_factory=PageSize)
     backlog: int = BACKLOG
     _found: int = 0  # records that are known to be moved by this run
-    _held: int = 0  # the position up to which pages were taken before
+    _transfer: Transfer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._transfer = Transfer(self.link, self.store, self.now_us, self.tally, self.size)
 
     async def pull(self, mode: str) -> None:
         """Bring central to all that the node holds now. PeerFailed when the node fails."""
@@ -52,7 +54,7 @@ class Replication:
             await self._prove(status)
             return
         if standing.tidemark is not None and standing.tidemark.epoch == status.epoch:
-            self._held = standing.tidemark.position
+            self._transfer.held = standing.tidemark.position
         if own == EMPTY:
             await self._begin(status)
         start = _start(mode, own, standing, status)
@@ -72,13 +74,13 @@ class Replication:
         if mode == "full":
             own, _ = await self.store.standing(self.link.name)
             self._expect(own.count)
-            await self._send([""])
+            await self._transfer.send([""])
         else:
             _, standing = await self.store.standing(self.link.name)
             self._foresee(_known(standing, status).missing_at_node)
             async for part in self._differences(status):
                 self._expect(part.missing_at_node)
-                await self._send(sorted(one.window for one in part.at_central))
+                await self._transfer.send(sorted(one.window for one in part.at_central))
         await self.look(refused=self.tally.rejected)
 
     async def look(self, refused: int = 0) -> bool:
@@ -143,10 +145,10 @@ class Replication:
         later = max(0, status.records.last_position - head.last)
         self.tally.expected = self.tally.received + max(0, head.first - start) + later
         due = time.monotonic() + HEAD_EVERY_S
-        async with prefetched(self._pages(status.epoch, start, head.first)) as pages:
+        async with prefetched(self._transfer.pages(status.epoch, start, head.first)) as pages:
             async for arrived in pages:
                 end = min(arrived.next, head.first) if arrived.more else head.first
-                await self._take(arrived, mark=Tidemark(status.epoch, end))
+                await self._transfer.take(arrived, mark=Tidemark(status.epoch, end))
                 if time.monotonic() >= due:
                     head = await self._take_head(head)
                     due = time.monotonic() + HEAD_EVERY_S
@@ -171,29 +173,17 @@ class Replication:
         """A page of what came after the head, which grows by it."""
         arrived = await self.link.page(head.epoch, head.last, self.size.records, POSITION_MAX)
         head = replace(head, last=arrived.next)
-        await self._take(arrived, head=head)
+        await self._transfer.take(arrived, head=head)
         return head
 
     async def _take_pages(self, status: NodeStatus, start: int, last: int) -> None:
         """Page after page up to the position `last`, each with its tidemark."""
         expected = self.tally.received + last - start
         self.tally.expected = max(expected, self.tally.expected or 0)
-        async with prefetched(self._pages(status.epoch, start, last)) as pages:
+        async with prefetched(self._transfer.pages(status.epoch, start, last)) as pages:
             async for arrived in pages:
                 end = min(arrived.next, last) if arrived.more else last
-                await self._take(arrived, mark=Tidemark(status.epoch, end))
-
-    async def _pages(self, epoch: str, after: int, last: int) -> AsyncGenerator[Arrived, None]:
-        while after < last:
-            limit, began = min(self.size.records, last - after), time.monotonic()
-            try:
-                arrived = await self.link.page(epoch, after, limit, last)
-            except PeerFailed:
-                self.size.failed()
-                raise
-            self.size.took(arrived.page.count, time.monotonic() - began)
-            yield arrived
-            after = arrived.next if arrived.more else last
+                await self._transfer.take(arrived, mark=Tidemark(status.epoch, end))
 
     async def _agrees(self, status: NodeStatus) -> bool:
         """After all pages: is what is left known already, and nothing of it to be pulled?"""
@@ -219,9 +209,9 @@ class Replication:
             self._expect(part.missing_at_central)
             asked += part.missing_at_central
             for some in _bundles(part.at_node):
-                async with prefetched(self._inside(status, some)) as pages:
+                async with prefetched(self._transfer.inside(status, some)) as pages:
                     async for arrived in pages:
-                        await self._take(arrived)
+                        await self._transfer.take(arrived)
             found = _added(found, part, ())
         own, standing = await self.store.standing(self.link.name)
         difference, rejected = status.records.as_digest() - own, self.tally.rejected
@@ -254,86 +244,6 @@ class Replication:
             return
         async for part in differences(self.link, self.store, status):
             yield part
-
-    async def _inside(
-        self, status: NodeStatus, parts: Sequence[Part]
-    ) -> AsyncGenerator[Arrived, None]:
-        """What is inside of these windows, as many pages as it takes."""
-        windows, first = [part.window for part in parts], b"\0" * 16
-        # One more than there should be: a page that is not full is the last.
-        whole = sum(part.size for part in parts) + 1
-        upto, more = status.records.last_position, True
-        while more:
-            limit, began = min(self.size.records, whole), time.monotonic()
-            try:
-                arrived = await self.link.fetch(status.epoch, windows, first, limit, upto)
-            except PeerFailed:
-                self.size.failed()
-                raise
-            self.size.took(arrived.page.count, time.monotonic() - began)
-            yield arrived
-            following = next_id(arrived.page.max_id) if arrived.more else None
-            more, first = following is not None, following or first
-
-    async def _take(
-        self, arrived: Arrived, mark: Tidemark | None = None, head: Head | None = None
-    ) -> None:
-        page, received = arrived.page, arrived.page.count
-        taken = await self.store.take(
-            self.link.name, page, now_us=self.now_us(), tidemark=mark, head=head
-        )
-        self.tally.add(
-            received=received,
-            inserted=taken.inserted,
-            duplicate=taken.duplicate,
-            conflict=taken.conflict,
-            rejected=len(page.bad),
-        )
-        further = mark is not None and mark.position > self._held
-        self.tally.gained += received if further else taken.inserted
-        if received:  # an empty page is no progress: there might be no end of them
-            self._moved()
-
-    async def _send(self, windows: Sequence[str]) -> None:
-        """Hand over what is inside of windows, each page prepared while the last one is sent."""
-        for start in range(0, len(windows), WINDOWS_MAX):
-            some = windows[start : start + WINDOWS_MAX]
-            async with prefetched(self._own_pages(some)) as pages:
-                async for page in pages:
-                    await self._send_page(page)
-
-    async def _own_pages(self, windows: Sequence[str]) -> AsyncGenerator[PageFile, None]:
-        first: bytes | None = b"\0" * 16
-        while first is not None:
-            page = await self.store.records.window_file(
-                self.link.name, windows, first, self.size.records
-            )
-            if page.count:
-                yield page
-            first = next_id(page.max_id) if page.more else None
-
-    async def _send_page(self, page: PageFile) -> None:
-        began = time.monotonic()
-        try:
-            receipt = await self.link.append(page)
-        except PeerFailed:
-            self.size.failed()
-            raise
-        self.size.took(page.count, time.monotonic() - began)
-        dropped = sum(row.code == "dropped" for row in receipt.rejected)
-        self.tally.add(
-            received=receipt.received,
-            inserted=receipt.inserted,
-            duplicate=receipt.duplicate + dropped,  # proven to be the same, and given up there
-            conflict=receipt.conflict,
-            rejected=len(receipt.rejected) - dropped,
-        )
-        self.tally.gained += receipt.inserted
-        self._moved()
-
-    def _moved(self) -> None:
-        self.tally.bytes = self.link.bytes_moved
-        self.tally.changed()
 
     def _foresee(self, known: int) -> None:
         """What an earlier comparison has found is to come, on top of what has been moved."""

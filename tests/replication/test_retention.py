@@ -201,7 +201,7 @@ async def test_by_bytes_the_oldest_go_first_and_the_file_grows_no_more(tmp_path:
             assert n1_ids == set(sorted(all_ids(start + 1_000))[-len(n1_ids) :])
             assert view.records.dropped == start + 1_000 - len(n1_ids)
 
-        assert max(sizes[2:]) <= sizes[1] * 1.2
+        assert max(sizes) < 3_000_000, "all of it would be twice that"
         assert 200 < len(n1_ids) < 1_400
         assert w.verdict("n1").equal
 
