@@ -24,43 +24,37 @@ from cluster.digest import Digest
 from cluster.inside import list_window
 from cluster.protocol.views import Loss
 from cluster.record import Record
-from cluster.record_set import RecordSet, schema
+from cluster.record_set import QUARANTINE, RecordSet, schema
 
+# Released: not even a space of these texts may change.
 _FIRST = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID",
     """CREATE TABLE nodes (
-        name TEXT PRIMARY KEY,
-        url TEXT NOT NULL,
-        removed INTEGER NOT NULL DEFAULT 0,
-        tidemark_epoch TEXT,
-        tidemark_position INTEGER,
-        comparison TEXT
-    ) STRICT""",
+                name TEXT PRIMARY KEY,
+                url TEXT NOT NULL,
+                removed INTEGER NOT NULL DEFAULT 0,
+                tidemark_epoch TEXT,
+                tidemark_position INTEGER,
+                comparison TEXT
+            ) STRICT""",
     """CREATE TABLE runs (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        node TEXT NOT NULL,
-        state TEXT NOT NULL,
-        run TEXT NOT NULL
-    ) STRICT""",
+                id INTEGER PRIMARY KEY AUTOINCREMENT,
+                node TEXT NOT NULL,
+                state TEXT NOT NULL,
+                run TEXT NOT NULL
+            ) STRICT""",
     "CREATE INDEX runs_open ON runs (id) WHERE state IN ('queued', 'waiting', 'running')",
     "CREATE INDEX runs_of_node ON runs (node, id)",
     """CREATE TABLE journal (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        ts INTEGER NOT NULL,
-        level TEXT NOT NULL CHECK (level IN ('info', 'warning', 'error')),
-        kind TEXT NOT NULL,
-        node TEXT,
-        text TEXT NOT NULL
-    ) STRICT""",
+                seq INTEGER PRIMARY KEY AUTOINCREMENT,
+                ts INTEGER NOT NULL,
+                level TEXT NOT NULL CHECK (level IN ('info', 'warning', 'error')),
+                kind TEXT NOT NULL,
+                node TEXT,
+                text TEXT NOT NULL
+            ) STRICT""",
     "CREATE INDEX journal_of_node ON journal (node, seq)",
-    """CREATE TABLE quarantine (
-        node TEXT NOT NULL,
-        code TEXT NOT NULL,
-        row TEXT NOT NULL,
-        detail TEXT NOT NULL,
-        seen INTEGER NOT NULL,
-        PRIMARY KEY (node, code, row)
-    ) STRICT""",
+    QUARANTINE,
 )
 _SECOND = (
     "ALTER TABLE nodes ADD COLUMN head TEXT",

@@ -18,6 +18,16 @@ from cluster.schema import Schema
 
 log = logging.getLogger(__name__)
 
+#: Rows that are no records, as they came, with the reason. Released: not a space may change.
+QUARANTINE = """CREATE TABLE quarantine (
+                node TEXT NOT NULL,
+                code TEXT NOT NULL,
+                row TEXT NOT NULL,
+                detail TEXT NOT NULL,
+                seen INTEGER NOT NULL,
+                PRIMARY KEY (node, code, row)
+            ) STRICT"""
+
 
 def schema(application_id: int, *own: tuple[str, ...]) -> Schema:
     """The schema of a database with records; `own` are the owner's statements by version."""

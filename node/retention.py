@@ -22,6 +22,7 @@ from node.store import NodeStore
 
 LOOK_EVERY_S = 5.0
 WINDOW_RECORDS_MAX = 20_000  # dropped in one transaction
+DUE_RECORDS_MAX = 200_000  # central works all their hashes out anew before it answers
 DAY_MS = 86_400_000
 
 Windows = dict[str, Digest]
@@ -82,12 +83,14 @@ def _due(node: str, now_ms: int, limits: Limits, sql: sqlite3.Connection) -> tup
     oldest = now_ms - limits.days * DAY_MS if limits.days is not None else 0
     before, most = (now_ms, excess) if excess > 0 else (oldest, WINDOW_RECORDS_MAX)
     due: Windows = {}
+    room = DUE_RECORDS_MAX
     for one in _Search(sql, node, dropped, before, min(most, WINDOW_RECORDS_MAX)).below(""):
         is_old = _newest_ms(one.window) < oldest
         fits = excess > 0 and (one.live <= excess or not due)  # else a smaller one, next time
-        if len(due) == WINDOWS_MAX or not (is_old or fits):
+        if len(due) == WINDOWS_MAX or room <= 0 or not (is_old or fits):
             break
         due[one.window] = one.digest
+        room -= one.digest.count
         excess -= one.live
     return due, gone
 
@@ -131,7 +134,8 @@ class _Search:
             return
         inside = (one.count for name, one in self.dropped.items() if name.startswith(window))
         live = kept.digest.count - sum(inside)
-        if _newest_ms(window) < self.before_ms and (live <= self.most or kept.state == "leaf"):
+        whole = live <= self.most and kept.digest.count <= WINDOW_RECORDS_MAX
+        if _newest_ms(window) < self.before_ms and (whole or kept.state == "leaf"):
             yield _Candidate(window, kept.digest, live)
         elif kept.state == "split":
             for child in children(window):

@@ -21,23 +21,14 @@ from cluster.clock.cluster_clock import ClusterClock
 from cluster.database import Database, open_database
 from cluster.protocol.shared import RecordCounts
 from cluster.record import IdMaker, Record, make
-from cluster.record_set import RecordSet, schema
+from cluster.record_set import QUARANTINE, RecordSet, schema
 from cluster.records import Inserted
 from cluster.schema import DatabaseUnusable
 
 SCHEMA = schema(
     0x54484E44,  # "THND"
     ("CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID",),
-    (
-        """CREATE TABLE quarantine (
-            node TEXT NOT NULL,
-            code TEXT NOT NULL,
-            row TEXT NOT NULL,
-            detail TEXT NOT NULL,
-            seen INTEGER NOT NULL,
-            PRIMARY KEY (node, code, row)
-        ) STRICT""",
-    ),
+    (QUARANTINE,),
 )
 _SET = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 

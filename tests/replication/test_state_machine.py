@@ -288,7 +288,7 @@ def central_digest(verdict: Verdict, window: str) -> Digest:
 
 TestStory = pytest.mark.timeout(0 if EXAMPLES else 60)(Story.TestCase)
 TestStory.settings = settings(
-    max_examples=int(EXAMPLES or 30),
+    max_examples=int(EXAMPLES or 40),
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=list(HealthCheck),
