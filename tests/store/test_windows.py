@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster import windows
@@ -148,6 +148,7 @@ async def test_an_old_moment_of_a_dropped_window_is_opened_without_what_came_sin
     assert now.digest == due[window] + digest_of([old(400)])
 
 
+@settings(deadline=None, max_examples=30)
 @given(
     numbers=st.sets(st.integers(0, 20_000), min_size=300, max_size=900),
     drops=st.lists(st.integers(0, 200), max_size=3),
