@@ -132,7 +132,9 @@ class Program:
 class World:
     """One central and its nodes. Made by `world`."""
 
-    def __init__(self, folder: Path, peers: Callable[[str], Peer], poll_interval_s: float) -> None:
+    def __init__(
+        self, folder: Path, peers: Callable[[str], Peer], poll_interval_s: float, *central: str
+    ) -> None:
         self._folder = folder
         self._peers = peers
         self._ntp_port = free_port(socket.SOCK_DGRAM)
@@ -141,6 +143,7 @@ class World:
             "central",
             folder / "central",
             *("--ntp-port", str(self._ntp_port), "--poll-interval", str(poll_interval_s)),
+            *central,
         )
         self.nodes: dict[str, Program] = {}
 
@@ -228,10 +231,10 @@ class World:
 
 
 @asynccontextmanager
-async def world(folder: Path, poll_interval_s: float = 0.2) -> AsyncIterator[World]:
-    """A central, ready for nodes. Everything is killed at the end."""
+async def world(folder: Path, poll_interval_s: float = 0.2, *central: str) -> AsyncIterator[World]:
+    """A central with flags of its own, ready for nodes. Everything is killed at the end."""
     async with open_session() as session:
-        made = World(folder, lambda url: Peer(session, url, TOKEN), poll_interval_s)
+        made = World(folder, lambda url: Peer(session, url, TOKEN), poll_interval_s, *central)
         try:
             await made.central.start()
             yield made

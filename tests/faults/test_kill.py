@@ -9,14 +9,16 @@ import pytest
 
 from cluster.peer import PeerFailed
 from cluster.protocol import central
+from cluster.protocol.views import Run
 from cluster.record import IdMaker, id_text
-from tests.world import World, world
+from tests.world import World, until, world
 
 pytestmark = pytest.mark.e2e
 
 HITS = 5  # of each of the four kinds: twenty kills that cut a run in two
 TRIES = 25  # a random moment may come before the run's beginning or after its end
 BATCHES, BATCH = 8, 500
+SLOW = ("--max-rate", "500000")  # or a run would be over before it can be cut
 
 
 class Client:
@@ -49,7 +51,7 @@ class Client:
 @pytest.mark.timeout(150)
 async def test_a_kill_in_the_middle_of_a_pull_costs_nothing(tmp_path: Path, victim: str) -> None:
     """The run that was cut is carried on to its end; the sets are equal afterwards."""
-    async with world(tmp_path) as w:
+    async with world(tmp_path, 0.2, *SLOW) as w:
         await w.node("n1")
         client = Client(w)
         hits = 0
@@ -59,7 +61,7 @@ async def test_a_kill_in_the_middle_of_a_pull_costs_nothing(tmp_path: Path, vict
             run = await w.central.call(central.PULL, central.PullAsk("n1"))
             posting = asyncio.create_task(client.post(BATCH))
 
-            await kill_and_restart(w, victim)
+            await kill_and_restart(w, victim, run)
             await posting
             ended = await w.ended(run)
 
@@ -78,7 +80,7 @@ async def test_a_kill_in_the_middle_of_a_pull_costs_nothing(tmp_path: Path, vict
 @pytest.mark.timeout(150)
 async def test_a_kill_in_the_middle_of_a_push_costs_nothing(tmp_path: Path, victim: str) -> None:
     """Half of the node's rows are gone; the push that was cut brings back every one."""
-    async with world(tmp_path) as w:
+    async with world(tmp_path, 0.2, *SLOW) as w:
         n1 = await w.node("n1")
         client = Client(w)
         for _ in range(BATCHES):
@@ -89,7 +91,7 @@ async def test_a_kill_in_the_middle_of_a_push_costs_nothing(tmp_path: Path, vict
             n1.sql("DELETE FROM records WHERE abs(random()) % 2")
             run = await w.central.call(central.PUSH, central.PushAsk("n1"))
 
-            await kill_and_restart(w, victim)
+            await kill_and_restart(w, victim, run)
             ended = await w.ended(run)
 
             assert ended.state == "succeeded", ended
@@ -102,9 +104,19 @@ async def test_a_kill_in_the_middle_of_a_push_costs_nothing(tmp_path: Path, vict
         assert hits == HITS
 
 
-async def kill_and_restart(w: World, victim: str) -> None:
-    """At a random moment of the first tenths of a second of a run."""
+async def kill_and_restart(w: World, victim: str, run: Run) -> None:
+    """At a random moment of the first tenths of a second of a run.
+
+    A node comes back when central has missed it: what it has sent already is not cut.
+    """
     program = w.central if victim == "central" else w.nodes["n1"]
     await asyncio.sleep(random.uniform(0.0, 0.15))
     program.kill()
+    if victim == "node":
+        await until(lambda: misses(w, run), "central misses the node")
     await program.start()
+
+
+async def misses(w: World, run: Run) -> bool:
+    latest = await w.central.call(central.RUN, central.RunId(run.id))
+    return latest.state == "waiting" or latest.ended_already
