@@ -144,8 +144,7 @@ class Lane:
         status, name = polled.status, self.name
         self._note(polled, sent_us)
         try:
-            own, _ = await self._context.store.standing(name)
-            await self._lineage.meet(status, own, self._link)
+            await self._lineage.meet(status, self._link)
             own, standing = await self._context.store.standing(name)
             self._standing = standing
             self._judgement = judge(

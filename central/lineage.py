@@ -37,7 +37,7 @@ class Lineage:
         self._met = True
         self._stored_s = float("-inf")
 
-    async def meet(self, status: NodeStatus, own: Digest, link: Link) -> None:
+    async def meet(self, status: NodeStatus, link: Link) -> None:
         """Tell when a node is no longer the one that it was. Refusal when we cannot store now."""
         if not self._loaded:
             self._known, self.loss = await self._context.store.announced(self._name)
@@ -46,7 +46,7 @@ class Lineage:
         if known is None or (known.boot == status.boot and known.epoch == status.epoch):
             return
         if known.epoch != status.epoch:
-            await self._tell_new_epoch(known, status, own)
+            await self._tell_new_epoch(known, status)
         else:
             await self._recognise(known, status, link)
         self._stored_s = float("-inf")
@@ -110,13 +110,13 @@ class Lineage:
         self._tell("warning", kind, text)
         await self._context.store.settle(self._name, Standing())
 
-    async def _tell_new_epoch(self, known: Announced, status: NodeStatus, own: Digest) -> None:
+    async def _tell_new_epoch(self, known: Announced, status: NodeStatus) -> None:
+        own, standing = await self._context.store.standing(self._name)
         lost = _lost(known, own.count)
         text = f"came back with another database, which holds {status.records.count} records"
         if own.count:
             text += f"; central holds {own.count}, a push restores what it lacks of them"
         if lost:
-            _, standing = await self._context.store.standing(self._name)
             # With a head, what was lost may be older than the newest that is here.
             since = await self._context.store.newest(self._name) if not standing.head else None
             self.loss = Loss(lost, own.count, since, known.seen)

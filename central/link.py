@@ -9,14 +9,15 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cluster import arrival, page_file
 from cluster.arrival import CheckedPage
 from cluster.digest import ID_DIGITS, Digest, bounds, children, total
-from cluster.exchange import SQLITE, Nothing
+from cluster.exchange import SQLITE, AskT, Exchange, Nothing
 from cluster.inside import Inside, digest_of
 from cluster.page_file import CHECKSUM, PageFile
-from cluster.peer import Download, Peer, PeerFailed
+from cluster.peer import Peer, PeerFailed
 from cluster.problem import Refusal
 from cluster.protocol import node as protocol
 from cluster.protocol.shared import POSITION_MAX, Receipt
@@ -69,16 +70,7 @@ class Link:
     async def page(self, epoch: str, after: int, limit: int, upto: int) -> Arrived:
         """PeerFailed `epoch_changed` when the node's database is another one by now."""
         ask = protocol.RecordsAsk(after=after, limit=limit, epoch=epoch, upto=upto)
-        arrived = await self._arrived(
-            epoch,
-            await self._peer.download(
-                protocol.RECORDS,
-                ask,
-                accept=SQLITE,
-                timeout_s=TRANSFER_TIMEOUT_S,
-                compress=self._compress or limit <= SMALL_PAGE,
-            ),
-        )
+        arrived = await self._download(protocol.RECORDS, ask, epoch, limit)
         if arrived.page.count > limit or not after <= arrived.next:
             raise PeerFailed("bad_schema", "the page is not the one that was asked for")
         if arrived.more and arrived.next == after:
@@ -92,16 +84,7 @@ class Link:
         ask = protocol.FetchAsk(
             windows=list(windows), epoch=epoch, first=id_text(first), limit=limit, upto=upto
         )
-        arrived = await self._arrived(
-            epoch,
-            await self._peer.download(
-                protocol.FETCH,
-                ask,
-                accept=SQLITE,
-                timeout_s=TRANSFER_TIMEOUT_S,
-                compress=self._compress or limit <= SMALL_PAGE,
-            ),
-        )
+        arrived = await self._download(protocol.FETCH, ask, epoch, limit)
         low, high = bounds(windows[0])[0], bounds(windows[-1])[1]
         page = arrived.page
         inside = not page.count or max(low, first) <= page.min_id <= page.max_id <= high
@@ -154,15 +137,21 @@ class Link:
         ask = protocol.DropAsk(epoch, proven)
         return (await self._peer.call(protocol.DROP, ask, timeout_s=TRANSFER_TIMEOUT_S)).records
 
-    async def _arrived(self, epoch: str, download: Download) -> Arrived:
-        """A page out of an answer. PeerFailed when it is none, or not of this node."""
-        headers = download.headers
+    async def _download(
+        self, exchange: Exchange[AskT, Any], ask: AskT, epoch: str, limit: int
+    ) -> Arrived:
+        """Ask for a page. PeerFailed when the answer is none, or not of this node."""
+        content, headers = await self._peer.download(
+            exchange,
+            ask,
+            accept=SQLITE,
+            timeout_s=TRANSFER_TIMEOUT_S,
+            compress=self._compress or limit <= SMALL_PAGE,
+        )
         if headers.get("Tidehold-Epoch") != epoch:
             raise PeerFailed("epoch_changed", f"the epoch is {headers.get('Tidehold-Epoch')} now")
         try:
-            page = await asyncio.to_thread(
-                arrival.check, download.content, self.name, headers.get(CHECKSUM)
-            )
+            page = await asyncio.to_thread(arrival.check, content, self.name, headers.get(CHECKSUM))
             following = int(headers.get("Tidehold-Next", ""))
             if following > POSITION_MAX:
                 raise ValueError(following)

@@ -5,8 +5,9 @@ leaves it to `central.replication` which pages are wanted.
 """
 
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from central.link import Arrived, Link
 from central.page_size import PageSize
@@ -18,6 +19,8 @@ from cluster.page_file import PageFile
 from cluster.peer import PeerFailed
 from cluster.protocol.node import WINDOWS_MAX, NodeStatus
 from cluster.record import next_id
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -36,13 +39,9 @@ class Transfer:
 
     async def pages(self, epoch: str, after: int, last: int) -> AsyncGenerator[Arrived, None]:
         while after < last:
-            limit, began = min(self.size.records, last - after), time.monotonic()
-            try:
-                arrived = await self.link.page(epoch, after, limit, last)
-            except PeerFailed:
-                self.size.failed()
-                raise
-            self.size.took(arrived.page.count, time.monotonic() - began)
+            limit = min(self.size.records, last - after)
+            arrived, seconds = await self._timed(self.link.page(epoch, after, limit, last))
+            self.size.took(arrived.page.count, seconds)
             yield arrived
             after = arrived.next if arrived.more else last
 
@@ -55,13 +54,11 @@ class Transfer:
         whole = sum(part.size for part in parts) + 1
         upto, more = status.records.last_position, True
         while more:
-            limit, began = min(self.size.records, whole), time.monotonic()
-            try:
-                arrived = await self.link.fetch(status.epoch, windows, first, limit, upto)
-            except PeerFailed:
-                self.size.failed()
-                raise
-            self.size.took(arrived.page.count, time.monotonic() - began)
+            limit = min(self.size.records, whole)
+            arrived, seconds = await self._timed(
+                self.link.fetch(status.epoch, windows, first, limit, upto)
+            )
+            self.size.took(arrived.page.count, seconds)
             yield arrived
             following = next_id(arrived.page.max_id) if arrived.more else None
             more, first = following is not None, following or first
@@ -104,13 +101,8 @@ class Transfer:
             first = next_id(page.max_id) if page.more else None
 
     async def _send_page(self, page: PageFile) -> None:
-        began = time.monotonic()
-        try:
-            receipt = await self.link.append(page)
-        except PeerFailed:
-            self.size.failed()
-            raise
-        self.size.took(page.count, time.monotonic() - began)
+        receipt, seconds = await self._timed(self.link.append(page))
+        self.size.took(page.count, seconds)
         dropped = sum(row.code == "dropped" for row in receipt.rejected)
         self.tally.add(
             received=receipt.received,
@@ -121,6 +113,16 @@ class Transfer:
         )
         self.tally.gained += receipt.inserted
         self._moved()
+
+    async def _timed(self, moving: Awaitable[T]) -> tuple[T, float]:
+        """What came of a page on its way, and the seconds; where it fails, the next is smaller."""
+        began = time.monotonic()
+        try:
+            result = await moving
+        except PeerFailed:
+            self.size.failed()
+            raise
+        return result, time.monotonic() - began
 
     def _moved(self) -> None:
         self.tally.bytes = self.link.bytes_moved

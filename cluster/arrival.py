@@ -39,7 +39,6 @@ _WORK_STEP = 10_000
 _ENCODING, _UTF_8 = slice(56, 60), b"\0\0\0\1"
 _TOLD_MAX = 200  # characters of what others have written
 
-
 _COLUMNS = "id, node, ts, stream, payload, hash"
 _SIZE = "SELECT count(*), coalesce(min(id), x''), coalesce(max(id), x'') FROM records"
 _TOUCHES = "SELECT EXISTS (SELECT 1 FROM main.records WHERE node = ? AND id BETWEEN ? AND ?)"
@@ -56,8 +55,8 @@ _CLASHING = (
     "ON old.node = new.node AND old.id = new.id WHERE old.hash <> new.hash"
 )
 _EXAMINED = (
-    "SELECT id, CAST(node AS BLOB), ts, CAST(stream AS BLOB), CAST(payload AS BLOB), hash, "
-    "position FROM records "
+    "SELECT id, CAST(node AS BLOB), ts, CAST(stream AS BLOB), CAST(payload AS BLOB), hash "
+    "FROM records "
 )
 _ROWS = f"{_EXAMINED} ORDER BY position"
 # Not by position: whoever made the page chose those.
@@ -66,7 +65,7 @@ _ODD = (
     "SELECT coalesce(max(length(id) <> 16 OR node <> ? OR ts NOT BETWEEN ? AND ? OR hash < 0 "
     "OR length(CAST(payload AS BLOB)) > ?), 0) FROM records"
 )
-_Row = tuple[bytes, bytes, int, bytes, bytes, int, int]
+_Row = tuple[bytes, bytes, int, bytes, bytes, int]
 _Bad = tuple[int, _Row, RowError]
 
 
@@ -88,16 +87,16 @@ class CheckedPage:
     count: int
     min_id: bytes
     max_id: bytes
-    rows: list[tuple[Record, int]] | None = None  # with their positions
+    rows: list[Record] | None = None
     bad: list[BadRow] = field(default_factory=list)
 
     def good_rows(self) -> list[Record]:
         """All rows that are good, as records."""
         if self.rows is not None:
-            return [record for record, _ in self.rows]
+            return self.rows
         with closing(sqlite3.connect(":memory:", isolation_level=None)) as sql:
             sql.deserialize(self.content)
-            return [record for record, _ in _good_rows(sql, set())]
+            return _good_rows(sql, set())
 
 
 def check(content: bytes, node: str, expected: str | None) -> CheckedPage:
@@ -206,12 +205,11 @@ def _check_row(row: _Row, node: str) -> None:
     if row[1] != node.encode():
         owner = visible(row[1][:_TOLD_MAX].decode("utf-8", "replace"))
         raise RowError("wrong_node", f"belongs to {owner}, not to {node}")
-    check_content(*row[:6])
+    check_content(*row)
 
 
-def _good_rows(sql: sqlite3.Connection, bad: set[int]) -> list[tuple[Record, int]]:
-    rows = [row for place, row in enumerate(sql.execute(_ROWS)) if place not in bad]
-    return [(_record(*columns), position) for *columns, position in rows]
+def _good_rows(sql: sqlite3.Connection, bad: set[int]) -> list[Record]:
+    return [_record(*row) for place, row in enumerate(sql.execute(_ROWS)) if place not in bad]
 
 
 def _record(
@@ -223,7 +221,7 @@ def _record(
 
 
 def _shown(place: int, row: _Row, error: RowError) -> BadRow:
-    record_id, node, ts, stream, payload, value, _ = row
+    record_id, node, ts, stream, payload, value = row
     texts = (
         part[:PAYLOAD_BYTES_MAX].decode("utf-8", "replace") for part in (node, stream, payload)
     )

@@ -70,7 +70,7 @@ def open_windows(
 
     Refusal `status_old` when too much came after it. Inconsistent when a kept digest is wrong.
     """
-    tail = _tail(sql, node, min(upto, windows.folded(sql)))
+    tail = _tail(sql, node, upto)
     return [_open(sql, node, window, tail) for window in asked]
 
 
@@ -84,6 +84,7 @@ def list_window(
 
 def _tail(sql: sqlite3.Connection, node: str, upto: int) -> Tail:
     end = windows.folded(sql)
+    upto = min(upto, end)
     if end - upto > TAIL_MAX:
         raise Refusal("status_old", f"{end - upto} records came since; begin with a new status")
     return Tail(upto, sql.execute(_TAIL, (upto, end, node)) if end > upto else ())

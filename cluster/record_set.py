@@ -50,8 +50,12 @@ class RecordSet:
 
     async def read_folded(self, work: Work[T]) -> T:
         """Quick `work` that reads digests."""
-        if not await self._database.read(windows.is_folded, quick=True):
-            await self._database.write(_nothing)  # every transaction adopts what it finds
+        is_folded, result = await self._database.read(
+            lambda sql: (windows.is_folded(sql), work(sql)), quick=True
+        )
+        if is_folded:
+            return result
+        await self._database.write(_nothing)  # every transaction adopts what it finds
         return await self._database.read(work, quick=True)
 
     async def open(self, node: str, asked: Sequence[str], upto: int = POSITION_MAX) -> list[Inside]:

@@ -246,7 +246,7 @@ def rebuild(sql: sqlite3.Connection, node: str) -> None:
 
 def drop(sql: sqlite3.Connection, node: str, window: str) -> int:
     """Delete the rows of a kept window, and keep its digest for ever; how many rows that were."""
-    fold(sql)
+    fold_new(sql)
     tree = _Tree(sql, node)
     low, high = bounds(window)
     where = "node = ? AND id BETWEEN ? AND ?"

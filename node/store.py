@@ -64,7 +64,6 @@ class NodeStore:
         self.epoch = epoch
         self._clock = clock
         self._maker: IdMaker | None = None
-        self._last: bytes | None = None  # the last id that was made
 
     async def store(self, batch: Sequence[Draft | Record]) -> Stored:
         """Store a batch in one transaction; returns after it is on disk."""
@@ -74,27 +73,25 @@ class NodeStore:
         if self._maker is None:
             self._maker = IdMaker(_meta(sql).get("last_id"))
         now = self._clock.now_us()  # one moment for the batch: it came together
-        rows = [
-            self._born(item, self._maker, now) if isinstance(item, Draft) else item
-            for item in batch
-        ]
-        if self._last is not None:
-            sql.execute(_SET, ("last_id", self._last))
-        if not any(isinstance(item, Record) for item in batch):
+        born = None
+        rows: list[Record] = []
+        for item in batch:
+            if isinstance(item, Draft):
+                born = self._maker.next(now)
+                ts = now if item.ts is None else item.ts
+                item = make(born, self.node, ts, item.stream, item.payload)
+            rows.append(item)
+        if born is not None:
+            sql.execute(_SET, ("last_id", born))
+        brought = {place for place, item in enumerate(batch) if isinstance(item, Record)}
+        if not brought:
             records.insert_new(sql, rows)
             return Stored(len(rows), 0, [], [])
-        brought = {place for place, item in enumerate(batch) if isinstance(item, Record)}
         gone = brought & _dropped_places(sql, self.node, rows)
         kept = [row for place, row in enumerate(rows) if place not in gone] if gone else rows
         outcome = records.insert_missing(sql, self.node, kept)
         clashing = [place for place in _places(rows, outcome) if place not in gone]
         return Stored(outcome.inserted, outcome.duplicate, clashing, sorted(gone))
-
-    def _born(self, draft: Draft, maker: IdMaker, now: int) -> Record:
-        """The record of a draft, with the next id."""
-        self._last = maker.next(now)
-        ts = now if draft.ts is None else draft.ts
-        return make(self._last, self.node, ts, draft.stream, draft.payload)
 
     async def store_page(self, page: CheckedPage) -> Stored:
         """Store a checked page in one transaction; returns after it is on disk."""
