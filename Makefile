@@ -5,7 +5,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: run test check format bench docs clean
+.PHONY: run test check format bench bench-clock docs clean
 .DEFAULT_GOAL := run
 
 run: .venv/run ## Start central, three nodes and the console (ARGS="--nodes 5 --skew")
@@ -25,8 +25,11 @@ format: .venv/dev ## Put the code into its one format
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: .venv/dev ## Print the figures beside their physical limits
+bench: .venv/dev ## Print the figures of replication beside their physical limits
 	@$(BIN)/python -m benchmarks.replication $(ARGS)
+
+bench-clock: .venv/dev ## Print how well the clock keeps time, beside others
+	@$(BIN)/python -m benchmarks.clock $(ARGS)
 
 docs: .venv/dev ## Generate docs/protocol.md and docs/settings.md from the code
 	@$(BIN)/python -m docs.generate

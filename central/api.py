@@ -4,9 +4,11 @@ import msgspec
 from aiohttp import web
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from central.fleet import Fleet
 from central.parts import PARTS
 from central.stream import stream
 from cluster import VERSION
+from cluster.clock.report import state_of
 from cluster.clock.state import ClockState
 from cluster.exchange import Nothing
 from cluster.metrics import clock_metrics, metrics_response
@@ -32,6 +34,7 @@ def routes() -> list[web.RouteDef]:
         serve(protocol.NODES, nodes),
         serve(protocol.HELLO, hello),
         serve(protocol.NODE, node),
+        serve(protocol.NODE_CLOCK, node_clock),
         serve(protocol.CHANGE, change),
         serve(protocol.REMOVE, remove),
         serve(protocol.PULL, pull),
@@ -73,6 +76,11 @@ async def nodes(request: web.Request, ask: Nothing) -> protocol.NodeList:
 
 async def node(request: web.Request, ask: protocol.Named) -> NodeView:
     return request.app[PARTS].fleet.lane(ask.name).view()
+
+
+async def node_clock(request: web.Request, ask: protocol.ClockHistoryAsk) -> protocol.ClockHistory:
+    lane = request.app[PARTS].fleet.lane(ask.name)
+    return protocol.ClockHistory(lane.clock.history.points(ask.since))
 
 
 async def hello(request: web.Request, ask: protocol.Hello) -> NodeView:
@@ -145,7 +153,7 @@ async def journal(request: web.Request, ask: protocol.JournalAsk) -> protocol.Jo
 
 
 async def clock(request: web.Request, ask: Nothing) -> ClockState:
-    return request.app[PARTS].context.clock.state()
+    return state_of(request.app[PARTS].context.clock)
 
 
 async def metrics(request: web.Request, ask: Nothing) -> web.StreamResponse:
@@ -169,6 +177,33 @@ async def metrics(request: web.Request, ask: Nothing) -> web.StreamResponse:
         GaugeMetricFamily("tidehold_runs_open", "Runs not ended", value=status.runs_open),
         GaugeMetricFamily("tidehold_database_bytes", "Size", value=status.disk.database_bytes),
         GaugeMetricFamily("tidehold_disk_free_bytes", "Room left", value=status.disk.free_bytes),
-        *clock_metrics(status.clock),
+        *_node_clocks(parts.fleet),
+        *clock_metrics(state_of(parts.context.clock)),
     ]
     return metrics_response(figures)
+
+
+def _node_clocks(fleet: Fleet) -> list[Metric]:
+    """Each node's clock, as it says itself and as central sees it."""
+    known = {
+        "drift": GaugeMetricFamily(
+            "tidehold_node_clock_drift_seconds", "Its system clock minus its own", labels=["node"]
+        ),
+        "bound": GaugeMetricFamily(
+            "tidehold_node_clock_bound_seconds", "How far its clock may be off", labels=["node"]
+        ),
+        "apart": GaugeMetricFamily(
+            "tidehold_node_clock_apart_seconds", "Its clock minus central's", labels=["node"]
+        ),
+    }
+    for view in (lane.view() for lane in fleet.lanes()):
+        clock = view.clock
+        figures = {
+            "drift": clock.drift_ms if clock else None,
+            "bound": clock.bound_ms if clock else None,
+            "apart": view.apart_ms,
+        }
+        for name, value_ms in figures.items():
+            if value_ms is not None:
+                known[name].add_metric([view.name], value_ms / 1000)
+    return list(known.values())

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
@@ -22,29 +22,37 @@ from central.time_server import time_server
 from cluster.background import background
 from cluster.clock.base import RealBase
 from cluster.clock.cluster_clock import ClusterClock
+from cluster.clock.follower import Follower
+from cluster.clock.memory import MEMORY_FILE, recall
+from cluster.clock.sample import Server
+from cluster.clock.verdict import Limits
+from cluster.clock.watch import Watch
 from cluster.peer import Peer, open_session
 from cluster.problem import Refusal
 from cluster.protocol.central import EXCHANGES, JournalAsk
 from cluster.server import PortTaken, fence
+from cluster.settings import parse_servers
 from cluster.throttle import UNLIMITED
 
 
 def build_app(settings: CentralSettings, token: str) -> web.Application:
-    """Central's application."""
+    """Central's application. SettingsWrong for a wrong --ntp."""
+    servers = parse_servers(settings.ntp)
     app = web.Application(middlewares=[fence(token, EXCHANGES)])
     app.add_routes(routes())
-    app.cleanup_ctx.append(lambda app: _parts(app, settings, token))
+    app.cleanup_ctx.append(lambda app: _parts(app, settings, token, servers))
     app.on_shutdown.append(_end_streams)
     return app
 
 
 @asynccontextmanager
 async def _parts(
-    app: web.Application, settings: CentralSettings, token: str
+    app: web.Application, settings: CentralSettings, token: str, servers: Sequence[Server]
 ) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_central_store(Path(settings.data)))
-        clock = ClusterClock.reference(RealBase())
+        folder = Path(settings.data)
+        clock = _clock(servers, folder)
         board = Board()
         journal = Journal(store.database, clock.now_us, board.show_line)
         stack.push_async_callback(_last_lines, journal)
@@ -72,7 +80,13 @@ async def _parts(
             lambda url, throttle=UNLIMITED: Peer(session, url, token, throttle),
             settings.max_rate,
             settings.pull_every,
+            Limits(settings.clock_ok_ms, settings.clock_bad_ms),
         )
+        follower = Follower(clock, servers) if servers else None
+        if follower is not None:
+            tasks.start(follower.run(), "clock")
+        watch = Watch(clock, folder / MEMORY_FILE, follower.hurry if follower else None)
+        tasks.start(watch.run(), "clock watch")
         fleet = Fleet(context)
         for line in await journal.lines(JournalAsk()):
             board.show_line(line)
@@ -83,6 +97,13 @@ async def _parts(
         app[PARTS] = Parts(context, fleet, server, secrets.token_hex(4), time.monotonic())
         yield
         journal.write("info", "central-stopping", "central stops")
+
+
+def _clock(servers: Sequence[Server], folder: Path) -> ClusterClock:
+    """Central's clock: it follows its servers; without any, the others follow its system time."""
+    if not servers:
+        return ClusterClock.reference(RealBase())
+    return ClusterClock(RealBase(), recall(folder / MEMORY_FILE))
 
 
 async def _last_lines(journal: Journal) -> None:

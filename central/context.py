@@ -10,6 +10,7 @@ from central.runs import Runs
 from central.store import CentralStore
 from cluster.background import Background
 from cluster.clock.cluster_clock import ClusterClock
+from cluster.clock.verdict import DEFAULT_LIMITS, Limits
 from cluster.peer import Peer
 
 
@@ -28,3 +29,4 @@ class Context:
     peer: Callable[..., Peer]  # by base URL, and a throttle
     max_rate: float | None = None  # bytes a second that runs of one node may move
     pull_every_s: float = 0.0  # how often a node is pulled without being asked; 0: never
+    clock_limits: Limits = DEFAULT_LIMITS

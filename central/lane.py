@@ -17,13 +17,15 @@ from central.context import Context
 from central.lineage import Lineage
 from central.link import Link, Polled
 from central.liveness import ANSWERED, Liveness, missed
+from central.node_clock import NodeClock
 from central.page_size import PageSize
 from central.replication import Replication
 from central.runner import Runner
 from central.standing import Judgement, Standing, Tidemark, judge
 from central.tally import Tally
 from cluster.backoff import Backoff
-from cluster.peer import PeerFailed
+from cluster.clock.ride import HEADER
+from cluster.peer import NO_HEADERS, PeerFailed
 from cluster.problem import Refusal
 from cluster.protocol.node import NodeStatus
 from cluster.protocol.views import Level, Live, NodeRecords, NodeView
@@ -53,7 +55,7 @@ class Lane:
         self._judgement = Judgement("unknown", NodeRecords())
         self._standing = Standing()
         self._rtt_ms: float | None = None
-        self._apart_ms: float | None = None
+        self.clock = NodeClock(context, name)
         self._last_seen: int | None = None
         self._proven: int | None = None
         self._next_try: int | None = None
@@ -128,12 +130,15 @@ class Lane:
         """One poll, whatever comes of it: whether the node is up follows from the status alone."""
         before, polled = self._liveness, None
         timeout_s = min(POLL_TIMEOUT_MAX_S, self._context.poll_interval_s * 0.8)
+        ticket = self.clock.ticket()
+        headers = {HEADER: ticket.text} if ticket is not None else NO_HEADERS
         sent_us = self._context.clock.now_us()
         try:
-            polled = await self._link.status(timeout_s)
+            polled = await self._link.status(timeout_s, headers)
         except PeerFailed as failure:
             self._liveness = missed(before, failure)
         else:
+            self.clock.answered(ticket)
             self._liveness = ANSWERED
         self._tell(before)  # before our own database is asked, which may take its time
         if polled is not None:
@@ -183,7 +188,7 @@ class Lane:
         self._status = status
         self._rtt_ms = round(polled.rtt_s * 1000, 3)
         self._last_seen = sent_us + int(polled.rtt_s * 1e6)
-        self._apart_ms = round((status.now - (sent_us + self._last_seen) / 2) / 1000, 3)
+        self.clock.meet(status, sent_us, self._last_seen)
 
     def _may_look_closer(self) -> bool:
         now_s = asyncio.get_running_loop().time()
@@ -240,7 +245,9 @@ class Lane:
             data=judgement.data,
             records=judgement.records,
             clock=status.clock if status else None,
-            apart_ms=self._apart_ms,
+            clock_word=self.clock.word,
+            clock_agrees=self.clock.agrees,
+            apart_ms=self.clock.apart_ms,
             source=status.source if status else None,
             rtt_ms=self._rtt_ms,
             last_seen=self._last_seen,

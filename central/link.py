@@ -7,7 +7,7 @@ PeerFailed with a reason from a closed set.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from cluster.digest import ID_DIGITS, Digest, bounds, children, total
 from cluster.exchange import SQLITE, AskT, Exchange, Nothing
 from cluster.inside import Inside, digest_of
 from cluster.page_file import CHECKSUM, PageFile
-from cluster.peer import Peer, PeerFailed
+from cluster.peer import NO_HEADERS, Peer, PeerFailed
 from cluster.problem import Refusal
 from cluster.protocol import node as protocol
 from cluster.protocol.shared import POSITION_MAX, Receipt
@@ -58,10 +58,10 @@ class Link:
         """Bytes of all bodies, both ways, since this link was made."""
         return self._peer.bytes_moved
 
-    async def status(self, timeout_s: float) -> Polled:
+    async def status(self, timeout_s: float, headers: Mapping[str, str] = NO_HEADERS) -> Polled:
         start = time.monotonic()
         status = await self._peer.call(
-            protocol.STATUS, Nothing(), timeout_s=timeout_s, compress=True
+            protocol.STATUS, Nothing(), timeout_s=timeout_s, headers=headers, compress=True
         )
         if status.node != self.name:
             raise PeerFailed("wrong_node", f"{status.node} answers there, not {self.name}")

@@ -10,6 +10,8 @@ from central.context import Context
 from central.fleet import Fleet
 from central.time_server import TimeServer
 from cluster import VERSION
+from cluster.clock.report import summary_of
+from cluster.clock.verdict import word_of
 from cluster.protocol.shared import Disk
 from cluster.protocol.views import CentralStatus, TimeService
 
@@ -28,6 +30,8 @@ class Parts:
         """Central's own state now."""
         context = self.context
         database = context.store.database
+        clock, server = summary_of(context.clock), self.time_server
+        uptime_s = round(time.monotonic() - self.started, 3)
         usage = shutil.disk_usage(database.path.parent)
         return CentralStatus(
             epoch=context.store.epoch,
@@ -38,10 +42,11 @@ class Parts:
             records=await context.store.count(),
             runs_open=context.runs.open_count,
             poll_interval_s=context.poll_interval_s,
-            clock=context.clock.state(),
-            time=TimeService(self.time_server.port, self.time_server.answered),
+            clock=clock,
+            clock_word=word_of(clock, uptime_s, context.clock_limits),
+            time=TimeService(server.port, server.answered, server.limited, server.ignored),
             disk=Disk(database.size(), usage.free, usage.total),
-            uptime_s=round(time.monotonic() - self.started, 3),
+            uptime_s=uptime_s,
         )
 
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import msgspec
 
+from cluster.clock.sample import ServerAddress
 from cluster.protocol.central import PullEvery
 from cluster.settings import Host, LogLevel, Port, Text
 
@@ -31,5 +32,20 @@ class CentralSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         Annotated[float, msgspec.Meta(ge=10_000, le=1e12)] | None,
         msgspec.Meta(description="bytes a second that pulls and pushes of one node may use"),
     ] = None
+    ntp: Annotated[
+        tuple[ServerAddress, ...],
+        msgspec.Meta(
+            description="NTP server HOST[:PORT] that central follows, several times; "
+            "default: its own system clock"
+        ),
+    ] = ()
+    clock_ok_ms: Annotated[
+        float,
+        msgspec.Meta(gt=0, le=86_400_000, description="a clock certainly within this is OK"),
+    ] = 100.0
+    clock_bad_ms: Annotated[
+        float,
+        msgspec.Meta(gt=0, le=86_400_000, description="a clock certainly over this is BAD"),
+    ] = 500.0
     token_file: Annotated[Text | None, msgspec.Meta(description="file with the token")] = None
     log_level: LogLevel = "INFO"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from cluster.clock.state import ClockState
@@ -33,11 +33,36 @@ def metrics_response(figures: Iterable[Metric]) -> web.Response:
 def clock_metrics(state: ClockState) -> list[Metric]:
     """The clock's figures; what is not known is left out."""
     known = {
-        "drift": ("System clock minus cluster clock", state.drift_ms),
-        "bound": ("How far the cluster clock may be off", state.bound_ms),
+        "drift_seconds": ("System clock minus cluster clock", state.drift_ms, 1000),
+        "bound_seconds": ("How far the cluster clock may be off", state.bound_ms, 1000),
+        "estimated_error_seconds": ("Three standard deviations", state.est_error_ms, 1000),
+        "jitter_seconds": ("Distance of samples from the estimate", state.jitter_ms, 1000),
+        "delay_seconds": ("Round trip of the last sample", state.delay_ms, 1000),
+        "slew_left_seconds": ("Correction still to come", state.slew_left_ms, 1000),
+        "sync_age_seconds": ("Since the last good sample", state.last_sync_age_s, 1),
+        "frequency_ratio": ("How fast the oscillator runs", state.freq_ppm, 1e6),
+        "stratum": ("Distance from the root, in servers", state.stratum, 1),
     }
+    counts = {
+        "steps": ("Forward steps of the cluster clock", state.steps),
+        "suspends": ("Suspends of the machine", state.suspends),
+        "system_steps": ("Steps of the system clock", state.system_steps),
+    }
+    rejected = CounterMetricFamily(
+        "tidehold_clock_rejected", "Polls that brought nothing", labels=["server", "reason"]
+    )
+    for source in state.sources:
+        for reason, count in source.rejected.items():
+            rejected.add_metric([source.name, reason], count)
     return [
-        GaugeMetricFamily(f"tidehold_clock_{name}_seconds", about, value=value / 1000)
-        for name, (about, value) in known.items()
-        if value is not None
+        *(
+            GaugeMetricFamily(f"tidehold_clock_{name}", about, value=value / scale)
+            for name, (about, value, scale) in known.items()
+            if value is not None
+        ),
+        *(
+            CounterMetricFamily(f"tidehold_clock_{name}", about, value=value)
+            for name, (about, value) in counts.items()
+        ),
+        rejected,
     ]

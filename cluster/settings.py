@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_args, get_ori
 
 import msgspec
 
+from cluster.clock.sample import Server
 from cluster.shape import END, explain, shape
 
 PREFIX = "TIDEHOLD"
@@ -158,6 +159,14 @@ def _from_flags(flags: Mapping[str, Any]) -> Layer:
 
 
 LOOPBACK = re.compile(r"^(localhost|127(\.[0-9]{1,3}){3}|::1)" + END)
+
+
+def parse_servers(texts: Sequence[str]) -> list[Server]:
+    """What was given as --ntp. SettingsWrong for what is no address."""
+    try:
+        return [Server.parse(text) for text in texts]
+    except ValueError as error:
+        raise SettingsWrong(f"--ntp: {error}") from None
 
 
 def check_host(host: str) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cluster.clock.state import ClockState
 from cluster.protocol.views import DOWN_AFTER, Live, NodeView, Run
 from console import format as fmt
 
@@ -16,7 +15,6 @@ Tone = Literal["plain", "muted", "error", "warning", "primary", "success"]
 Piece = tuple[str, Tone]
 Line = tuple[Piece, ...]
 
-DRIFT_BAD_MS = 500.0
 DRIFT_WARN_MS = 100.0
 KIND_GLYPH = {"pull": "⇣", "push": "⇡"}
 BAR_FULL, BAR_EMPTY, BAR_UNKNOWN = "━", "─", "·"
@@ -49,7 +47,7 @@ def state_of(view: NodeView) -> State:
         return DIVERGED
     if view.live == "down":
         return DOWN
-    if clock_bad_ms(view.clock) is not None:
+    if view.clock_word == "BAD":
         return CLOCK_BAD
     if view.live == "suspect":
         return SUSPECT
@@ -108,13 +106,6 @@ def _run_mark(run: Run | None) -> str:
         return ""
     known = percent(run)
     return KIND_GLYPH[run.kind] + (f"{known}% " if known is not None else " ")
-
-
-def clock_bad_ms(clock: ClockState | None) -> float | None:
-    """The drift, when it is over the limit even after its error bar is taken off."""
-    if clock is None or clock.drift_ms is None or clock.bound_ms is None:
-        return None
-    return clock.drift_ms if abs(clock.drift_ms) - clock.bound_ms > DRIFT_BAD_MS else None
 
 
 def counts_hold(view: NodeView) -> bool:
@@ -253,7 +244,7 @@ def overview(views: Iterable[NodeView]) -> Overview:
     for view in views:
         fleet.lives[view.live] = fleet.lives.get(view.live, 0) + 1
         fleet.diverged += view.data == "diverged"
-        fleet.clock_bad += clock_bad_ms(view.clock) is not None
+        fleet.clock_bad += view.clock_word == "BAD"
         fleet.running += view.run is not None and not view.run.ended_already
         missing = (view.records.missing_at_central, view.records.missing_at_node)
         if counts_hold(view):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cluster.protocol.views import NodeView, Run, RunKind
 from console import format as fmt
-from console.model import DRIFT_BAD_MS, Line, clock_bad_ms
+from console.model import Line
 
 LABEL, NAMES_WIDTH = 20, 36
 
@@ -66,7 +66,7 @@ def ask_all(kind: RunKind, views: Sequence[NodeView]) -> Question:
     for label, some in (
         ("not up, will wait", away),
         ("diverged", [view for view in views if view.data == "diverged"]),
-        (f"clock over {DRIFT_BAD_MS:.0f}ms", [v for v in up if clock_bad_ms(v.clock) is not None]),
+        ("clock is BAD", [view for view in up if view.clock_word == "BAD"]),
     ):
         if some:
             lines.append(_fact(label, _names(some)))
@@ -118,11 +118,19 @@ def _cautions(view: NodeView) -> list[str]:
         said.append(f"{view.live}: waits until it is up")
     if view.data == "diverged":
         said.append("diverged: conflicts are kept out")
-    if (bad_ms := clock_bad_ms(view.clock)) is not None:
-        said.append(f"its system clock is off by {fmt.drift(bad_ms)}")
+    if view.clock_word == "BAD":
+        said.append(_clock_caution(view))
     if view.run is not None and not view.run.ended_already:
         said.append(f"run {view.run.id} ({view.run.kind}) is {view.run.state}")
     return said
+
+
+def _clock_caution(view: NodeView) -> str:
+    """Why the clock is BAD."""
+    if view.clock is None or view.clock.drift_ms is None:
+        return "its clock was never set: no time server"
+    around = f"{fmt.drift(view.clock.drift_ms)} {fmt.around(view.clock.bound_ms)}".rstrip()
+    return f"its system clock is off by {around}"
 
 
 def _fact(label: str, said: str) -> Line:

@@ -1,4 +1,4 @@
-"""`python -m node`: one local node."""
+"""`python -m node`: one local node. `python -m node clock HOST ...`: what time servers say."""
 
 import os
 import sys
@@ -9,6 +9,7 @@ from cluster.server import base_url, bind, run
 from cluster.settings import check_host, load
 from cluster.token import read_token
 from node.app import build_app
+from node.clock_command import clock_command
 from node.settings import NodeSettings
 
 
@@ -28,4 +29,6 @@ def prepare() -> Launch:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["clock"]:
+        sys.exit(clock_command(sys.argv[2:]))
     run_program("node", prepare)

@@ -9,7 +9,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from cluster import VERSION
 from cluster.clock.cluster_clock import ClusterClock
 from cluster.clock.follower import Follower
-from cluster.clock.ntp import NtpFailed
+from cluster.clock.report import state_of, summary_of
+from cluster.clock.ride import HEADER
+from cluster.clock.sample import NtpFailed
 from cluster.clock.state import ClockState
 from cluster.digest import Digest
 from cluster.digest import children as children_of
@@ -31,6 +33,7 @@ from node.disk import DiskWatch
 from node.generator import Generator
 from node.hello import Greeter
 from node.retention import Retention
+from node.second_opinion import SecondOpinion
 from node.store import NodeStore
 
 
@@ -41,6 +44,7 @@ class Parts:
     store: NodeStore
     clock: ClusterClock
     follower: Follower | None
+    opinion: SecondOpinion
     generator: Generator
     greeter: Greeter | None
     retention: Retention
@@ -90,21 +94,27 @@ async def openapi(request: web.Request, ask: Nothing) -> web.Response:
 
 async def status(request: web.Request, ask: Nothing) -> protocol.NodeStatus:
     parts = request.app[PARTS]
+    came_ns = parts.clock.base.monotonic_ns()
+    said = request.headers.get(HEADER)
+    ticket = None if said is None else parts.opinion.heard(said)
     if parts.greeter is not None:
         parts.greeter.polled()
-    return protocol.NodeStatus(
+    answer = protocol.NodeStatus(
         node=parts.store.node,
         epoch=parts.store.epoch,
         boot=parts.boot,
         version=VERSION,
         records=await parts.store.counts(),
-        clock=parts.clock.state(),
+        clock=summary_of(parts.clock),
         source=parts.generator.state,
         retention=parts.retention.state,
         uptime_s=round(time.monotonic() - parts.started, 3),
         disk=parts.disk.state(),
         now=parts.clock.now_us(),  # last: as near as can be to the moment it is sent
     )
+    if ticket is not None:
+        parts.opinion.answers(ticket, came_ns)
+    return answer
 
 
 async def page(request: web.Request, ask: protocol.RecordsAsk) -> web.StreamResponse:
@@ -191,18 +201,20 @@ async def source(request: web.Request, ask: protocol.SourceChange) -> protocol.S
 
 
 async def clock(request: web.Request, ask: Nothing) -> ClockState:
-    return request.app[PARTS].clock.state()
+    return state_of(request.app[PARTS].clock)
 
 
 async def clock_sync(request: web.Request, ask: Nothing) -> ClockState:
     """Refusal when there is no time server, or none gives a usable answer now."""
-    follower = request.app[PARTS].follower
+    parts = request.app[PARTS]
+    follower = parts.follower
     if follower is None:
         raise Refusal("no_time_server", "start it with --ntp HOST or --central URL")
     try:
-        return await follower.sync_now()
+        await follower.sync_now()
     except NtpFailed as failure:
         raise Refusal("time_unreachable", str(failure)) from None
+    return state_of(parts.clock)
 
 
 async def metrics(request: web.Request, ask: Nothing) -> web.StreamResponse:
@@ -217,6 +229,6 @@ async def metrics(request: web.Request, ask: Nothing) -> web.StreamResponse:
         GaugeMetricFamily("tidehold_database_bytes", "Size", value=disk.database_bytes),
         GaugeMetricFamily("tidehold_disk_free_bytes", "Room left", value=disk.free_bytes),
         made,
-        *clock_metrics(parts.clock.state()),
+        *clock_metrics(state_of(parts.clock)),
     ]
     return metrics_response(figures)

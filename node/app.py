@@ -13,16 +13,19 @@ from cluster.background import background
 from cluster.clock.base import Base, RealBase, SkewedBase
 from cluster.clock.cluster_clock import ClusterClock
 from cluster.clock.follower import Follower
-from cluster.clock.ntp import Server
+from cluster.clock.memory import MEMORY_FILE, recall
+from cluster.clock.sample import Server
+from cluster.clock.watch import Watch
 from cluster.peer import Peer, open_session
 from cluster.protocol.node import APPEND, EXCHANGES
 from cluster.server import fence
-from cluster.settings import SettingsWrong
+from cluster.settings import parse_servers
 from node.api import PARTS, Parts, routes
 from node.disk import DiskWatch
 from node.generator import Generator
 from node.hello import Greeter
 from node.retention import Limits, Retention
+from node.second_opinion import SecondOpinion
 from node.settings import NodeSettings
 from node.sources import open_source
 from node.store import open_node_store
@@ -39,7 +42,8 @@ def build_app(settings: NodeSettings, token: str, url: str) -> web.Application:
     @asynccontextmanager
     async def parts(app: web.Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            clock = ClusterClock(_base(settings))
+            remembered = Path(settings.data) / MEMORY_FILE
+            clock = ClusterClock(_base(settings), recall(remembered))
             follower = Follower(clock, servers) if servers else None
             store = await stack.enter_async_context(
                 open_node_store(Path(settings.data), settings.name, clock)
@@ -56,6 +60,8 @@ def build_app(settings: NodeSettings, token: str, url: str) -> web.Application:
             )
             if follower is not None:
                 tasks.start(follower.run(), "clock")
+            watch = Watch(clock, remembered, follower.hurry if follower else None)
+            tasks.start(watch.run(), "clock watch")
             tasks.start(generator.run(clock, follower.synced if follower else None), "generator")
             limits = Limits(settings.keep_days, settings.keep_bytes)
             retention = Retention(store, limits)
@@ -66,6 +72,7 @@ def build_app(settings: NodeSettings, token: str, url: str) -> web.Application:
                 store,
                 clock,
                 follower,
+                SecondOpinion(clock, follower),
                 generator,
                 greeter,
                 retention,
@@ -82,10 +89,7 @@ def build_app(settings: NodeSettings, token: str, url: str) -> web.Application:
 def time_servers(settings: NodeSettings) -> list[Server]:
     """The NTP servers to follow: those given or, without, central's own."""
     if settings.ntp:
-        try:
-            return [Server.parse(text) for text in settings.ntp]
-        except ValueError as error:
-            raise SettingsWrong(f"--ntp: {error}") from None
+        return parse_servers(settings.ntp)
     if settings.central is not None and (host := URL(settings.central).host):
         return [Server(host, CENTRAL_NTP_PORT)]
     return []

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from cluster.clock.ntp import ServerAddress
+from cluster.clock.sample import ServerAddress
 from cluster.protocol.central import Url
 from cluster.protocol.node import Rate, SourceKind
 from cluster.record import NodeName

@@ -6,7 +6,7 @@ cut after any number of exchanges.
 
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, closing, contextmanager
 from pathlib import Path
 
@@ -21,10 +21,11 @@ from central.store import CentralStore, open_central_store
 from cluster import VERSION, arrival, inside, windows
 from cluster.clock.base import RealBase
 from cluster.clock.cluster_clock import ClusterClock
+from cluster.clock.report import summary_of
 from cluster.digest import Digest
 from cluster.inside import Inside
 from cluster.page_file import PageFile, checksum
-from cluster.peer import PeerFailed
+from cluster.peer import NO_HEADERS, PeerFailed
 from cluster.protocol.node import Due, NodeStatus, SourceState, WindowDigest
 from cluster.protocol.shared import Disk, Receipt
 from cluster.record import Record
@@ -81,7 +82,7 @@ class NearLink:
             if self._calls_left < 0:
                 raise PeerFailed("reset", "cut")
 
-    async def status(self, timeout_s: float) -> Polled:
+    async def status(self, timeout_s: float, headers: Mapping[str, str] = NO_HEADERS) -> Polled:
         self._count()
         await self._retention.look()
         status = NodeStatus(
@@ -91,7 +92,7 @@ class NearLink:
             version=VERSION,
             now=0,
             records=await self._store.counts(),
-            clock=CLOCK.state(),
+            clock=summary_of(CLOCK),
             source=SourceState("none", False, 0.0, 0),
             retention=self._retention.state,
             uptime_s=0.0,

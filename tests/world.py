@@ -18,7 +18,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
@@ -137,24 +137,27 @@ class World:
     ) -> None:
         self._folder = folder
         self._peers = peers
-        self._ntp_port = free_port(socket.SOCK_DGRAM)
+        self.ntp_port = free_port(socket.SOCK_DGRAM)
         self.central = Program(
             peers,
             "central",
             folder / "central",
-            *("--ntp-port", str(self._ntp_port), "--poll-interval", str(poll_interval_s)),
+            *("--ntp-port", str(self.ntp_port), "--poll-interval", str(poll_interval_s)),
             *central,
         )
         self.nodes: dict[str, Program] = {}
 
-    async def node(self, name: str, *args: str, source: str = "none") -> Program:
-        """Start a node, and return when central says that it is up."""
+    async def node(
+        self, name: str, *args: str, source: str = "none", ntp: Sequence[str] = ()
+    ) -> Program:
+        """Start a node, and return when central says that it is up. `ntp`: instead of central."""
         program = Program(
             self._peers,
             "node",
             self._folder / name,
             *("--name", name, "--source", source, "--central", self.central.url),
-            *("--ntp", f"127.0.0.1:{self._ntp_port}", *args),
+            *(f"--ntp={server}" for server in ntp or [f"127.0.0.1:{self.ntp_port}"]),
+            *args,
         )
         self.nodes[name] = program
         await program.start()

@@ -9,10 +9,20 @@ from collections.abc import Callable
 from typing import Protocol
 
 _RAW: int | None = getattr(time, "CLOCK_MONOTONIC_RAW", None)
+_BOOT: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+SUSPEND_NS = 1_000_000  # two clocks apart by more were not read apart: the machine slept
 
 
 class Base(Protocol):
     """A machine's own time, in integer nanoseconds."""
+
+    @property
+    def name(self) -> str:
+        """Which clock it is. Readings of one boot and one name can be compared."""
+
+    @property
+    def suspends(self) -> int:
+        """How often the machine was found to have slept; its time is counted, give or take."""
 
     def monotonic_ns(self) -> int:
         """Nanoseconds since some fixed instant; never steps, never goes back."""
@@ -22,15 +32,46 @@ class Base(Protocol):
 
 
 class RealBase:
-    """This machine's time."""
+    """This machine's time.
+
+    CLOCK_MONOTONIC_RAW, as an NTP daemon on the machine slews the other clocks, plus the time
+    that the machine slept, which it leaves out: CLOCK_BOOTTIME less CLOCK_MONOTONIC. Where the
+    system has no such clocks: its monotonic clock.
+    """
+
+    def __init__(self) -> None:
+        self.suspends = 0
+        self._suspended_ns = _gap_ns()
+
+    @property
+    def name(self) -> str:
+        if _RAW is None:
+            return "monotonic"
+        return "monotonic-raw" if _BOOT is None else "monotonic-raw+suspended"
 
     def monotonic_ns(self) -> int:
-        """CLOCK_MONOTONIC_RAW where there is one: an NTP daemon on the machine slews the other."""
-        return time.monotonic_ns() if _RAW is None else time.clock_gettime_ns(_RAW)
+        """Nanoseconds since the machine's start, asleep or awake."""
+        if _RAW is None:
+            return time.monotonic_ns()
+        if _BOOT is not None:
+            # Whatever delays the program between the two readings makes the gap smaller, so a
+            # larger one is a suspend, and no false alarm.
+            gap_ns = time.clock_gettime_ns(_BOOT) - time.monotonic_ns()
+            if gap_ns - self._suspended_ns > SUSPEND_NS:
+                self._suspended_ns = gap_ns
+                self.suspends += 1
+        return time.clock_gettime_ns(_RAW) + self._suspended_ns
 
     def system_ns(self) -> int:
         """The machine's wall clock, Unix nanoseconds."""
         return time.time_ns()
+
+
+def _gap_ns() -> int:
+    """How long the machine has slept since its start: the largest of several readings."""
+    if _BOOT is None:
+        return 0
+    return max(time.clock_gettime_ns(_BOOT) - time.monotonic_ns() for _ in range(5))
 
 
 class SkewedBase:
@@ -45,18 +86,23 @@ class SkewedBase:
         self._rate = ppm / 1e6
         self._started_ns = self._inner.monotonic_ns()
 
+    @property
+    def name(self) -> str:
+        return f"{self._inner.name}{self._rate * 1e6:+g}ppm"
+
+    @property
+    def suspends(self) -> int:
+        return self._inner.suspends
+
     def monotonic_ns(self) -> int:
-        """The inner monotonic clock, `ppm` fast."""
+        """The inner monotonic clock, `ppm` fast since the machine's start."""
         true_ns = self._inner.monotonic_ns()
-        return true_ns + self._gained_ns(true_ns)
+        return true_ns + round(true_ns * self._rate)
 
     def system_ns(self) -> int:
-        """The inner wall clock, `offset_ms` off at the start and `ppm` fast since."""
-        gained_ns = self._gained_ns(self._inner.monotonic_ns())
+        """The inner wall clock, `offset_ms` off when the program began, and `ppm` fast since."""
+        gained_ns = round((self._inner.monotonic_ns() - self._started_ns) * self._rate)
         return self._inner.system_ns() + self._offset_ns + gained_ns
-
-    def _gained_ns(self, true_ns: int) -> int:
-        return round((true_ns - self._started_ns) * self._rate)
 
 
 def tight_pair(

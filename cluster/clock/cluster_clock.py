@@ -1,76 +1,55 @@
 """The cluster's time on one machine: base clock + estimated offset + frequency.
 
-The machine's own clock is never touched, so no root is needed. Before the first synchronisation
-this clock shows the system time; the first one sets it, either way. From then on it only moves
-forward: it is slewed towards each new line, and stepped only when it is over a second behind.
+The machine's own clock is never touched, so no root is needed: time is a function of a counter
+(feed-forward, after Veitch, CACM 53/5, 2010). Before the first synchronisation this clock shows
+the system time; the first one sets it, either way. From then on it only moves forward: it is
+slewed towards each new line, and stepped only when it is over a second behind.
 """
 
 import threading
-from dataclasses import dataclass, replace
 from typing import Self
 
-import msgspec
-
 from cluster.clock.base import Base, tight_pair
-from cluster.clock.discipline import WANDER, Discipline, Estimate
-from cluster.clock.ntp import Reason, Sample
-from cluster.clock.state import ClockState, ClockStatus
+from cluster.clock.interval import Interval, majority_of
+from cluster.clock.line import Line
+from cluster.clock.memory import Memory
+from cluster.clock.sample import Reason, Sample, Transport
+from cluster.clock.selection import Choice, choose, voters
+from cluster.clock.source import Prior, Source
 
-REFERENCE_STRATUM = 10
-REFERENCE_NAME = "local"
-HOLDOVER_POLLS = 4
-SLEW_NS = 4_000_000_000  # a small correction is spread over this long
-MAX_SLEW = 80_000e-6  # about what chrony allows itself
-STEP_NS = 1_000_000_000
-SYSTEM_CHECK_NS = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """Where time goes, and what is still missing on the way there."""
-
-    at_ns: int
-    offset_ns: int
-    freq: float
-    slew_from_ns: int = 0
-    slew_ns: int = 0
-
-    def read_ns(self, at_ns: int) -> int:
-        return self.target_ns(at_ns) - self.slew_left_ns(at_ns)
-
-    def target_ns(self, at_ns: int) -> int:
-        return at_ns + self.offset_ns + round(self.freq * (at_ns - self.at_ns))
-
-    def slew_left_ns(self, at_ns: int) -> int:
-        rate = min(abs(self.slew_ns) / SLEW_NS, MAX_SLEW)
-        left_ns = max(0, abs(self.slew_ns) - int(rate * (at_ns - self.slew_from_ns)))
-        return left_ns if self.slew_ns > 0 else -left_ns
-
-
-@dataclass(frozen=True, slots=True)
-class _Fix:
-    """The latest sample and what it made of the estimate."""
-
-    sample: Sample
-    estimate: Estimate
+LOOK_NS = 1_000_000_000
+SYSTEM_STEP_NS = 10_000_000
+REBOOT_FREQ_SIGMA = 2e-6  # a crystal that was known, after a reboot
 
 
 class ClusterClock:
-    """Strictly increasing Unix time, shared by all threads of a process."""
+    """Strictly increasing Unix time, shared by all threads of a process.
 
-    def __init__(self, base: Base) -> None:
+    What it knows (`choice`, `line`, `sources`, the counts) is for reading only from outside.
+    """
+
+    def __init__(self, base: Base, memory: Memory | None = None) -> None:
         self.base = base
-        self._lock = threading.Lock()
-        self._discipline = Discipline()
-        self._line: _Line | None = None
-        self._fix: _Fix | None = None
-        self._is_reference = False
+        self.lock = threading.RLock()
+        self.is_reference = False
+        self.sources: dict[str, Source] = {}
+        self.choice: Choice | None = None
+        self.line: Line | None = None
+        self.remembered: Memory | None = None
+        self.synced_ns: int | None = None  # the base's reading at the last good sample
+        self.first_step_us: int | None = None
+        self.doubted = False  # what was heard last, or a suspend, does not fit what is believed
+        self.steps = 0
+        self.last_step_ns: int | None = None
+        self.system_steps = 0
         self._last_ns = 0
-        self._poll_s: float | None = None
-        self._samples = 0
-        self._failures = 0
-        self._last_failure: Reason | None = None
-        self._steps = 0
+        self._floor_ns = 0
+        self._prior = Prior()
+        self._suspends = base.suspends
+        self._look_ns = 0
+        self._apart_ns: int | None = None  # system time less base, when last looked at
+        if memory is not None:
+            self._recall(memory)
 
     @classmethod
     def reference(cls, base: Base) -> Self:
@@ -80,9 +59,14 @@ class ClusterClock:
         would lead the whole cluster seconds a day away from the time an administrator sees.
         """
         clock = cls(base)
-        clock._is_reference = True
+        clock.is_reference = True
         clock._aim(clock._system_line())
         return clock
+
+    @property
+    def synced(self) -> bool:
+        """Whether this clock was ever set; until then it shows the machine's system time."""
+        return self.line is not None
 
     def now_ns(self) -> int:
         """Unix nanoseconds, later than every answer before. Only the first sync may set it back."""
@@ -92,124 +76,151 @@ class ClusterClock:
         """Unix microseconds, later than every answer before, as `now_ns`."""
         return self._tick(1000) // 1000
 
+    def shown_at(self, at_ns: int) -> int:
+        """What is shown at a moment of the base, by what is known now. ValueError when unset."""
+        with self.lock:
+            if self.line is None:
+                raise ValueError("the clock was never set")
+            return self.line.read_ns(at_ns)
+
+    def bound_ns(self) -> int | None:
+        """How far what is shown now may be from the true time; None before the first sync."""
+        with self.lock:
+            return self.bound_at(self.base.monotonic_ns())
+
+    def bound_at(self, at_ns: int) -> int | None:
+        """The same at a moment of the base."""
+        if self.line is None:
+            return None
+        off_ns = self.line.read_ns(at_ns) - at_ns
+        if self.is_reference:
+            return abs(self.line.slew_left_ns(at_ns))
+        lo, hi = self._interval_at(at_ns)
+        return max(hi - off_ns, off_ns - lo) + self.gap_ns()
+
+    def gap_ns(self) -> int:
+        """By how much the latest samples contradict what is believed; 0 when all is well."""
+        if not self.doubted:
+            return 0
+        return max((source.gap_ns() for source in voters(self.sources.values())), default=0)
+
+    def source(self, name: str, transport: Transport = "ntp") -> Source:
+        """The server of that name, known from now on."""
+        with self.lock:
+            return self.sources.setdefault(name, Source(name, transport))
+
     def adopt(self, sample: Sample) -> None:
-        """Follow what a server said: set at the first sample, slew at every later one."""
-        assert not self._is_reference, "a reference clock follows no server"
-        with self._lock:
-            estimate = self._discipline.take(sample)
-            self._fix = _Fix(sample, estimate)
-            self._samples += 1
-            self._aim(_Line(estimate.at_ns, estimate.offset_ns, estimate.freq))
+        """Take what a server said: set at the first sample, slew at every later one."""
+        assert not self.is_reference, "a reference clock follows no server"
+        with self.lock:
+            source = self.source(sample.source)
+            source.take(sample, self._prior)
+            if source.suspect and not self._is_outvoted(source):
+                self.doubted = True
+            choice = self._decide()
+            if choice is not None and source in choice.survivors:
+                self.synced_ns, self.doubted = sample.at_ns, False
 
-    def discard(self, reason: Reason) -> None:
+    def miss(self, name: str, reason: Reason) -> None:
         """Count a poll that brought no usable sample."""
-        with self._lock:
-            self._failures += 1
-            self._last_failure = reason
+        with self.lock:
+            self.source(name).miss(reason)
 
-    def expect(self, poll_s: float) -> None:
-        """Say how long polls are apart: four of them without a sample make a holdover."""
-        with self._lock:
-            self._poll_s = poll_s
-
-    def state(self) -> ClockState:
-        """What this clock knows of itself, now."""
-        with self._lock:
+    def look(self) -> bool:
+        """Notice what happened to the machine's clocks; whether it slept. For once a second."""
+        with self.lock:
             at_ns, system_ns = tight_pair(self.base.monotonic_ns, self.base.system_ns)
-            self._keep_to_system(at_ns)
-            state = ClockState(
-                status=self._status(at_ns),
-                poll_s=self._poll_s,
-                samples=self._samples,
-                failures=self._failures,
-                last_failure=self._last_failure,
-                steps=self._steps,
+            before_ns, self._apart_ns = self._apart_ns, system_ns - at_ns
+            if before_ns is not None and abs(self._apart_ns - before_ns) > SYSTEM_STEP_NS:
+                self.system_steps += 1
+            slept = self.base.suspends > self._suspends
+            self._suspends = self.base.suspends
+            if slept:
+                self.doubted = bool(self.sources)
+                for source in self.sources.values():
+                    source.disturb()
+                self._decide()
+            return slept
+
+    def memory(self) -> Memory | None:
+        """What is worth keeping over a restart; None before the first synchronisation."""
+        with self.lock:
+            at_ns = self.base.monotonic_ns()
+            bound_ns = self.bound_at(at_ns)
+            if self.line is None or bound_ns is None or self.is_reference:
+                return None
+            return Memory(
+                base=self.base.name,
+                at_ns=at_ns,
+                shown_ns=max(self.line.read_ns(at_ns), self._last_ns),
+                bound_ns=bound_ns,
+                slew_left_ns=self.line.slew_left_ns(at_ns),
+                freq=self._prior.freq,
+                freq_sigma=self._prior.sigma,
             )
-            if self._line is None:
-                return state
-            slew_ns = self._line.slew_left_ns(at_ns)
-            state = msgspec.structs.replace(
-                state,
-                drift_ms=(system_ns - self._line.read_ns(at_ns)) / 1e6,
-                slew_left_ms=slew_ns / 1e6,
-            )
-            if self._fix is None:
-                return _reference_state(state, abs(slew_ns))
-            return _follower_state(state, self._fix, at_ns, abs(slew_ns))
+
+    def _decide(self) -> Choice | None:
+        """Steer towards what the servers say together; None when nobody can be believed."""
+        at_ns = self.base.monotonic_ns()
+        running_ns = None if self.line is None else self.line.target_ns(at_ns) - at_ns
+        choice = choose(self.sources.values(), at_ns, running_ns)
+        if choice is not None:
+            self.choice, self.remembered = choice, None
+            estimate = choice.estimate
+            self._prior = Prior(estimate.freq, max(estimate.freq_sigma, REBOOT_FREQ_SIGMA))
+            self._aim(Line(estimate.at_ns, estimate.offset_ns, estimate.freq))
+        return choice
+
+    def _recall(self, memory: Memory) -> None:
+        self._prior = Prior(memory.freq, memory.freq_sigma)
+        if memory.continues(self.base.name, self.base.monotonic_ns()):
+            self.remembered, self.line = memory, memory.line
+            self._last_ns = memory.shown_ns
+        else:
+            self._last_ns = self._floor_ns = memory.floor_ns
 
     def _tick(self, grain_ns: int) -> int:
-        with self._lock:
+        with self.lock:
             at_ns = self.base.monotonic_ns()
-            self._keep_to_system(at_ns)
-            now_ns = self.base.system_ns() if self._line is None else self._line.read_ns(at_ns)
-            self._last_ns = max(now_ns, (self._last_ns // grain_ns + 1) * grain_ns)
-            return self._last_ns
+            if at_ns >= self._look_ns:
+                self._keep_to_system(at_ns)
+            line = self.line
+            now_ns = self.base.system_ns() if line is None else line.read_ns(at_ns)
+            if now_ns < self._last_ns + grain_ns:  # no max(): this is where records wait
+                now_ns = (self._last_ns // grain_ns + 1) * grain_ns
+            self._last_ns = now_ns
+            return now_ns
 
-    def _aim(self, line: _Line) -> None:
+    def _aim(self, line: Line) -> None:
         at_ns = self.base.monotonic_ns()
-        if self._line is None:
-            self._line = line
-            self._last_ns = line.read_ns(at_ns) - 1
-            return
-        behind_ns = line.target_ns(at_ns) - self._line.read_ns(at_ns)
-        if behind_ns > STEP_NS:
-            self._steps += 1
-            behind_ns = 0
-        self._line = replace(line, slew_from_ns=at_ns, slew_ns=behind_ns)
+        if self.line is None:
+            shown_ns = max(line.target_ns(at_ns), self._floor_ns)
+            self.first_step_us = (shown_ns - self.base.system_ns()) // 1000
+            self._last_ns = shown_ns - 1
+        else:
+            shown_ns = self.line.read_ns(at_ns)
+        self.line, stepped_ns = line.steered(shown_ns, at_ns)
+        if stepped_ns:
+            self.steps += 1
+            self.last_step_ns = stepped_ns
 
     def _keep_to_system(self, at_ns: int) -> None:
-        if not self._is_reference or self._line is None:
-            return
-        if at_ns - self._line.at_ns >= SYSTEM_CHECK_NS:
+        self._look_ns = at_ns + LOOK_NS
+        if self.is_reference:
             self._aim(self._system_line())
 
-    def _system_line(self) -> _Line:
+    def _system_line(self) -> Line:
         at_ns, system_ns = tight_pair(self.base.monotonic_ns, self.base.system_ns)
-        return _Line(at_ns, system_ns - at_ns, freq=0.0)
+        return Line(at_ns, system_ns - at_ns, freq=0.0)
 
-    def _status(self, at_ns: int) -> ClockStatus:
-        if self._is_reference:
-            return "SYNC"
-        if self._fix is None:
-            return "UNSYNC"
-        if self._poll_s is None:
-            return "SYNC"
-        age_ns = at_ns - self._fix.sample.at_ns
-        return "HOLDOVER" if age_ns > HOLDOVER_POLLS * self._poll_s * 1e9 else "SYNC"
+    def _interval_at(self, at_ns: int) -> Interval:
+        if self.choice is not None:
+            return self.choice.interval_at(at_ns)
+        assert self.remembered is not None, "a line comes from a choice or from memory"
+        return self.remembered.interval_at(at_ns)
 
-
-def _reference_state(state: ClockState, slew_ns: int) -> ClockState:
-    return msgspec.structs.replace(
-        state,
-        bound_ms=slew_ns / 1e6,
-        root_delay_ms=0.0,
-        root_dispersion_ms=slew_ns / 1e6,
-        stratum=REFERENCE_STRATUM,
-        reference=REFERENCE_NAME,
-    )
-
-
-def _follower_state(state: ClockState, fix: _Fix, at_ns: int, slew_ns: int) -> ClockState:
-    sample, estimate = fix.sample, fix.estimate
-    age_ns = max(0, at_ns - sample.at_ns)
-    # The estimate's error has the way to the server in it; only the server's own is added.
-    bound_ns = (
-        slew_ns
-        + estimate.error_ns
-        + sample.root_delay_ns / 2
-        + sample.root_dispersion_ns
-        + age_ns * (WANDER + estimate.freq_error)
-    )
-    root_delay_ns = min(sample.delay_ns + sample.root_delay_ns, 2 * bound_ns)
-    return msgspec.structs.replace(
-        state,
-        bound_ms=bound_ns / 1e6,
-        freq_ppm=-estimate.freq * 1e6,
-        jitter_ms=estimate.jitter_ns / 1e6,
-        delay_ms=estimate.delay_ns / 1e6,
-        root_delay_ms=root_delay_ns / 1e6,
-        root_dispersion_ms=(bound_ns - root_delay_ns / 2) / 1e6,
-        stratum=sample.stratum + 1,
-        reference=str(sample.server),
-        last_sync_age_s=age_ns / 1e9,
-    )
+    def _is_outvoted(self, doubter: Source) -> bool:
+        """Whether those who see nothing odd are a majority without the one that does."""
+        asked = voters(self.sources.values())
+        calm = sum(not source.suspect for source in asked)
+        return doubter not in asked or calm >= majority_of(len(asked))

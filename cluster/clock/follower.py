@@ -1,113 +1,99 @@
-"""Keeps a cluster clock on time: asks the servers, again and again, as seldom as is enough.
+"""Keeps a cluster clock on time: asks each of its servers, again and again, at its own pace.
 
-Often at first, to find the frequency, then once a minute. The first server that answers is
-believed; choosing among several that answer is a later issue. What changes is logged once.
+One task a server, so that one that hangs holds up no other. What came of each poll goes to the
+clock, which decides what to make of it; when to ask next is said by the server's schedule.
 """
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from itertools import repeat
+from collections.abc import Callable, Sequence
 from random import Random
+from typing import Protocol
 
 from cluster.clock.base import Base
+from cluster.clock.client import NtpClient
 from cluster.clock.cluster_clock import ClusterClock
-from cluster.clock.ntp import NtpFailed, Sample, Server, measure
-from cluster.clock.state import ClockState, ClockStatus
+from cluster.clock.sample import NtpFailed, Sample, Server
 
 JITTER = 0.1  # a site powered up at one moment shall not ask at one moment for ever
 
-Ask = Callable[[Server, Base, float], Awaitable[Sample]]
-Sleep = Callable[[float], Awaitable[None]]
 
-_log = logging.getLogger(__name__)
+class Client(Protocol):
+    """Asks one server."""
 
-_CHANGES: dict[tuple[ClockStatus, ClockStatus], tuple[str, str]] = {
-    ("UNSYNC", "SYNC"): ("clock-synced", "clock set for the first time"),
-    ("SYNC", "HOLDOVER"): ("clock-lost", "no time server answers; the clock runs on its own"),
-    ("HOLDOVER", "SYNC"): ("clock-regained", "a time server answers again"),
-}
-
-
-def intervals() -> Iterator[float]:
-    """Seconds between polls, without end: 2 four times, 16 to ten minutes, 32 to one hour, 64."""
-    yield from repeat(2.0, 4)
-    yield from repeat(16.0, (600 - 8) // 16)
-    yield from repeat(32.0, (3600 - 600) // 32)
-    yield from repeat(64.0)
+    async def ask(self) -> Sample:
+        """One answer. Raises NtpFailed, and nothing else, when there is none to use."""
 
 
 class Follower:
-    """Brings the time of `servers`, in order of preference, to `clock`."""
+    """Brings the time of `servers` to `clock`."""
 
     def __init__(
         self,
         clock: ClusterClock,
         servers: Sequence[Server],
         *,
-        timeout_s: float = 1.0,
         random: Random | None = None,
-        ask: Ask = measure,
-        sleep: Sleep = asyncio.sleep,
+        client: Callable[[Server, Base], Client] = NtpClient,
     ) -> None:
         if not servers:
             raise ValueError("a follower needs at least one time server")
         self.synced = asyncio.Event()  # set at the first synchronisation, for ever
         self._clock = clock
-        self._servers = tuple(servers)
-        self._timeout_s = timeout_s
         self._random = Random() if random is None else random
-        self._ask = ask
-        self._sleep = sleep
-        self._one_at_a_time = asyncio.Lock()
-        self._told = clock.state()
+        self._polls = [_Poll(clock, server, client(server, clock.base)) for server in servers]
+        if clock.synced:
+            self.synced.set()
 
     async def run(self) -> None:
         """Poll for ever. A server that does not answer is counted by the clock, never raised."""
-        for interval_s in intervals():
-            self._clock.expect(interval_s)
-            with contextlib.suppress(NtpFailed):
-                await self.sync_now()
-            await self._sleep(interval_s * self._random.uniform(1 - JITTER, 1 + JITTER))
+        async with asyncio.TaskGroup() as tasks:
+            for poll in self._polls:
+                tasks.create_task(self._follow(poll))
 
-    async def sync_now(self) -> ClockState:
-        """Measure and correct at once. Raises the last server's NtpFailed when none answers."""
-        async with self._one_at_a_time:
+    async def sync_now(self) -> None:
+        """Ask every server at once, and return when all have answered or failed.
+
+        Raises the last server's NtpFailed when none had an answer to use.
+        """
+        outcomes = await asyncio.gather(*(self._ask(poll) for poll in self._polls))
+        if all(outcomes) and (failed := outcomes[-1]) is not None:
+            raise failed
+
+    def hurry(self) -> None:
+        """Something does not fit: ask every server again at once, and a few times more."""
+        for poll in self._polls:
+            poll.source.schedule.burst()
+            poll.wake.set()
+
+    async def _follow(self, poll: "_Poll") -> None:
+        while not poll.source.schedule.denied:
+            poll.wake.clear()
+            await self._ask(poll)
+            wait_s = poll.source.schedule.next_s() * self._random.uniform(1 - JITTER, 1 + JITTER)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await poll.wake.wait()
+
+    async def _ask(self, poll: "_Poll") -> NtpFailed | None:
+        """One poll; what went wrong, if something did."""
+        async with poll.one_at_a_time:
             try:
-                self._clock.adopt(await self._first_answer())
-                self.synced.set()
-            finally:
-                self._tell_changes()
-            return self._told
-
-    async def _first_answer(self) -> Sample:
-        failures: list[NtpFailed] = []
-        for server in self._servers:
-            try:
-                return await self._ask(server, self._clock.base, self._timeout_s)
-            except NtpFailed as failure:
-                self._clock.discard(failure.reason)
-                failures.append(failure)
-        raise failures[-1]
-
-    def _tell_changes(self) -> None:
-        before, self._told = self._told, self._clock.state()
-        change = _CHANGES.get((before.status, self._told.status))
-        if change is not None:
-            _tell(*change, self._told)
-        if self._told.steps > before.steps:
-            _tell("clock-stepped", "over a second behind: stepped forward", self._told)
+                sample = await poll.client.ask()
+            except NtpFailed as failed:
+                self._clock.miss(poll.source.name, failed.reason)
+                return failed
+            self._clock.adopt(sample)
+        if self._clock.synced:
+            self.synced.set()
+        return None
 
 
-def _tell(event: str, message: str, state: ClockState) -> None:
-    facts = {
-        "event": event,
-        "server": state.reference,
-        "drift_ms": state.drift_ms,
-        "bound_ms": state.bound_ms,
-        "steps": state.steps,
-        "failures": state.failures,
-        "last_failure": state.last_failure,
-    }
-    _log.info(message, extra=facts)
+class _Poll:
+    """One server and what asks it."""
+
+    def __init__(self, clock: ClusterClock, server: Server, client: Client) -> None:
+        self.source = clock.source(str(server))
+        self.client = client
+        self.wake = asyncio.Event()
+        self.one_at_a_time = asyncio.Lock()

@@ -18,8 +18,16 @@ from cluster.protocol.shared import (
     Position,
     RecordPage,
 )
-from cluster.protocol.views import CentralStatus, JournalLine, Level, NodeView, Run, Snapshot
-from cluster.record import NodeName
+from cluster.protocol.views import (
+    CentralStatus,
+    ClockPoint,
+    JournalLine,
+    Level,
+    NodeView,
+    Run,
+    Snapshot,
+)
+from cluster.record import NodeName, Timestamp
 from cluster.shape import END, shape
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
@@ -117,6 +125,12 @@ class JournalAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_RECORDS_MAX)] = 200
 
 
+class ClockHistoryAsk(Named, frozen=True, forbid_unknown_fields=True):
+    """One node, and only what is not before `since`."""
+
+    since: Timestamp = 0
+
+
 class StreamAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`since`: journal lines after this one only (or the header Last-Event-ID)."""
 
@@ -125,6 +139,12 @@ class StreamAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class NodeList(msgspec.Struct, frozen=True):
     nodes: list[NodeView]
+
+
+class ClockHistory(msgspec.Struct, frozen=True):
+    """Points [ts, drift_ms, bound_ms], oldest first; in memory, so empty after a restart."""
+
+    points: list[ClockPoint]
 
 
 class RunList(msgspec.Struct, frozen=True):
@@ -153,6 +173,14 @@ HELLO = Exchange(
     refusals=("name_taken", "node_removed"),
 )
 NODE = Exchange("One node", "GET", "/v1/nodes/{name}", Named, NodeView, refusals=("unknown_node",))
+NODE_CLOCK = Exchange(
+    "How a node's clock went: every poll of the last ten minutes, one a minute of the last day",
+    "GET",
+    "/v1/nodes/{name}/clock",
+    ClockHistoryAsk,
+    ClockHistory,
+    refusals=("unknown_node",),
+)
 CHANGE = Exchange(
     "Change a node's address, or how often it is pulled",
     "PATCH",
@@ -234,6 +262,7 @@ EXCHANGES = (
     NODES,
     HELLO,
     NODE,
+    NODE_CLOCK,
     CHANGE,
     REMOVE,
     PULL,

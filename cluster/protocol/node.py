@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from cluster.clock.state import ClockState
+from cluster.clock.state import ClockState, ClockSummary
 from cluster.exchange import JSON, MIB, NDJSON, SQLITE, Exchange, Nothing
 from cluster.protocol.shared import (
     HEALTH,
@@ -61,7 +61,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     version: Mark
     now: Timestamp
     records: RecordCounts
-    clock: ClockState
+    clock: ClockSummary
     source: SourceState
     retention: RetentionState = RetentionState()
     uptime_s: float

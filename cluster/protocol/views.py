@@ -4,7 +4,8 @@ from typing import Literal
 
 import msgspec
 
-from cluster.clock.state import ClockState
+from cluster.clock.state import ClockSummary
+from cluster.clock.verdict import ClockWord
 from cluster.protocol.node import SourceState
 from cluster.protocol.shared import Count, Disk
 from cluster.record import NodeName, Timestamp
@@ -84,8 +85,9 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
 
     `data` is `in_sync` only when the two digests were equal at the last poll (`proven`: when);
     `last_seen`, `next_try` and `proven` are microseconds of central's clock; `pull_every`: seconds
-    between two pulls that central starts by itself; `apart_ms` is the
-    node's cluster clock minus central's, known to within half of `rtt_ms`.
+    between two pulls that central starts by itself. `clock_word`: OK, WARN, BAD or UNSYNC, by
+    central's limits. `apart_ms` is the node's cluster clock minus central's, known to within half
+    of `rtt_ms`; `clock_agrees`: whether that is within what both say of themselves.
     """
 
     name: NodeName
@@ -93,7 +95,9 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     live: Live
     data: Agreement
     records: NodeRecords
-    clock: ClockState | None = None
+    clock: ClockSummary | None = None
+    clock_word: ClockWord | None = None
+    clock_agrees: bool | None = None
     apart_ms: float | None = None
     source: SourceState | None = None
     rtt_ms: float | None = None
@@ -110,6 +114,14 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     pull_every: float | None = None
     loss: Loss | None = None
     run: Run | None = None
+
+
+class ClockPoint(msgspec.Struct, frozen=True, array_like=True):
+    """A clock at one poll: when (microseconds of central's clock), drift and bound."""
+
+    ts: Timestamp
+    drift_ms: float
+    bound_ms: float
 
 
 class JournalLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,10 +146,15 @@ class StateCounts(msgspec.Struct, frozen=True):
 
 
 class TimeService(msgspec.Struct, frozen=True):
-    """The SNTP server: its UDP port and how many requests it answered."""
+    """The SNTP server: its UDP port, and how many requests it answered or not.
+
+    `limited`: from clients that asked too often; `ignored`: no requests.
+    """
 
     port: int
     answered: int
+    limited: int
+    ignored: int
 
 
 class CentralStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,7 +168,8 @@ class CentralStatus(msgspec.Struct, frozen=True, kw_only=True):
     records: int
     runs_open: int
     poll_interval_s: float
-    clock: ClockState
+    clock: ClockSummary
+    clock_word: ClockWord
     time: TimeService
     disk: Disk
     uptime_s: float

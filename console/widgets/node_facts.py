@@ -2,7 +2,7 @@
 
 from rich.cells import cell_len
 
-from cluster.clock.state import ClockState
+from cluster.clock.state import ClockSummary
 from cluster.protocol.views import NodeView
 from console import format as fmt
 from console.model import (
@@ -72,7 +72,7 @@ def link_facts(view: NodeView, store: Store, *, brief: bool = False) -> list[Fac
 
 def clock_facts(view: NodeView) -> list[Fact]:
     """The node's clock, as it says itself."""
-    clock = view.clock or ClockState(status="UNSYNC")
+    clock = view.clock or ClockSummary(status="UNSYNC")
     drift = f"{fmt.drift(clock.drift_ms)} {fmt.around(clock.bound_ms)}".rstrip()
     freq = fmt.NO_VALUE if clock.freq_ppm is None else f"{clock.freq_ppm:+.2f}ppm"
     delay = fmt.NO_VALUE if clock.delay_ms is None else f"{clock.delay_ms:.1f}ms"

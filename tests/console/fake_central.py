@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from cluster.clock.state import ClockState
+from cluster.clock.state import ClockSummary
+from cluster.clock.verdict import Limits, word_of
 from cluster.problem import Refusal
 from cluster.protocol import central
 from cluster.protocol.shared import Disk
@@ -34,7 +35,7 @@ from cluster.protocol.views import (
 from cluster.server import fence, serve
 
 TOKEN = "0123456789abcdef-test"
-SYNC = ClockState(status="SYNC", drift_ms=2.3, bound_ms=3.0, freq_ppm=1.2, stratum=3)
+SYNC = ClockSummary(status="SYNC", drift_ms=2.3, bound_ms=3.0, freq_ppm=1.2, stratum=3)
 
 
 def now_us() -> int:
@@ -60,7 +61,9 @@ def view(
         "rtt_ms": 1.4,
         "last_seen": now_us(),
     }
-    return NodeView(name=name, live=live, data=data, records=records, **(fields | more))
+    fields |= more
+    word = word_of(fields["clock"], 60.0, Limits()) if fields["clock"] else None
+    return NodeView(name=name, live=live, data=data, records=records, clock_word=word, **fields)
 
 
 class FakeCentral:
@@ -169,7 +172,8 @@ class FakeCentral:
             runs_open=0,
             poll_interval_s=1.0,
             clock=SYNC,
-            time=TimeService(8123, 0),
+            clock_word="OK",
+            time=TimeService(8123, 0, 0, 0),
             disk=Disk(0, 0, 0),
             uptime_s=1.0,
         )

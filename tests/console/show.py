@@ -7,7 +7,7 @@ import sys
 
 import msgspec
 
-from cluster.clock.state import ClockState
+from cluster.clock.state import ClockSummary
 from cluster.protocol.views import Run
 from tests.console.fake_central import TOKEN, FakeCentral, now_us, view
 
@@ -18,7 +18,7 @@ def fleet(fake: FakeCentral) -> None:
     """One node in each state, and many that are well."""
     rng = random.Random(1)
     second = 1_000_000
-    bad = ClockState(status="SYNC", drift_ms=2410.0, bound_ms=4.0, stratum=3)
+    bad = ClockSummary(status="SYNC", drift_ms=2410.0, bound_ms=4.0, stratum=3)
     fake.put(
         view(
             "fra2", data="diverged", at_node=938_168, at_central=938_156, to_pull=12, conflicts=12
@@ -54,7 +54,7 @@ def fleet(fake: FakeCentral) -> None:
     for name in CALM.split():
         records = rng.randrange(100_000, 1_010_000)
         behind = rng.choice((0, 0, 0, rng.randrange(1, 900)))
-        clock = ClockState(status="SYNC", drift_ms=rng.gauss(0, 6), bound_ms=3.0, stratum=3)
+        clock = ClockSummary(status="SYNC", drift_ms=rng.gauss(0, 6), bound_ms=3.0, stratum=3)
         fake.put(
             view(
                 name,

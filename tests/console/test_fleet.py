@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from cluster.clock.state import ClockState
+from cluster.clock.state import ClockSummary
 from console.screens.dialog import Confirm
 from console.widgets.fleet_table import FleetTable
 from tests.console.conftest import LARGE, SIZES, SMALL, console, lines, order, row_of, text, until
@@ -60,7 +60,7 @@ async def test_the_top_bar_tells_who_answers_and_what_is_missing(
     fake: FakeCentral, size: tuple[int, int]
 ) -> None:
     """A clock that is off is a mark beside the count of those that are up."""
-    bad = ClockState(status="SYNC", drift_ms=2410.0, bound_ms=4.0)
+    bad = ClockSummary(status="SYNC", drift_ms=2410.0, bound_ms=4.0)
     fake.put(view("a", clock=bad, to_pull=1_564), view("b", clock=bad, to_push=4_018))
 
     async with console(fake, size) as (app, _):

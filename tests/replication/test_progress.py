@@ -11,7 +11,7 @@ from central.replication import Replication
 from central.store import open_central_store
 from central.tally import Tally
 from cluster import arrival
-from cluster.clock.state import ClockState
+from cluster.clock.state import ClockSummary
 from cluster.protocol.node import NodeStatus, SourceState
 from cluster.protocol.shared import Disk, RecordCounts
 from tests.page_files import page_of
@@ -38,7 +38,7 @@ class Liar:
             version="0",
             now=0,
             records=RecordCounts(ENDLESS, ENDLESS, f"{7:016x}"),
-            clock=ClockState(status="UNSYNC"),
+            clock=ClockSummary(status="UNSYNC"),
             source=SourceState("none", False, 0.0, 0),
             uptime_s=0.0,
             disk=Disk(0, 0, 0),

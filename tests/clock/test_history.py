@@ -1,0 +1,42 @@
+"""How a clock went: fine for ten minutes, a point a minute for a day, and no more than that."""
+
+import itertools
+
+from central.history import MINUTES, POLLS, History
+from cluster.protocol.views import ClockPoint
+
+SECOND_US = 1_000_000
+
+
+def test_the_last_polls_are_all_there() -> None:
+    history = History()
+    points = [ClockPoint(second * SECOND_US, float(second), 0.5) for second in range(100)]
+    for point in points:
+        history.add(point)
+
+    assert history.points() == points
+    assert history.points(since=90 * SECOND_US) == points[90:]
+
+
+def test_what_is_older_is_a_point_a_minute() -> None:
+    """An hour of polls: ten minutes of them in full, the other fifty as fifty points."""
+    history = History()
+    for second in range(3600):
+        history.add(ClockPoint(second * SECOND_US, 1.0, 0.5))
+
+    points = history.points()
+
+    assert len(points) == 50 + POLLS
+    assert [point.ts // SECOND_US for point in points[:3]] == [0, 60, 120]
+    assert all(before.ts < after.ts for before, after in itertools.pairwise(points))
+
+
+def test_two_days_take_no_more_room_than_one() -> None:
+    history = History()
+    for minute in range(2 * MINUTES):
+        history.add(ClockPoint(minute * 60 * SECOND_US, 1.0, 0.5))
+
+    points = history.points()
+
+    assert points[-1].ts == (2 * MINUTES - 1) * 60 * SECOND_US
+    assert len(points) == MINUTES
