@@ -133,6 +133,7 @@ class ClusterClock:
             before_ns, self._apart_ns = self._apart_ns, system_ns - at_ns
             if before_ns is not None and abs(self._apart_ns - before_ns) > SYSTEM_STEP_NS:
                 self.system_steps += 1
+            self._keep_to_system(at_ns)
             slept = self.base.suspends > self._suspends
             self._suspends = self.base.suspends
             if slept:

@@ -3,7 +3,8 @@
 Pure. Four polls two seconds apart, then 16 s for ten minutes, 32 s for an hour, 64 s from there
 on: measured, a quarter of that gains next to nothing, and four times of it costs half of the
 precision. A burst looks into what does not fit. A server that says RATE is asked half as often,
-for good; one on the internet never more than once in 64 s, after the first four.
+until it has been content for 32 polls; one on the internet never more than once in 64 s, after the
+first four.
 """
 
 import ipaddress
@@ -13,6 +14,7 @@ STAGES = ((600.0, 16.0), (3600.0, 32.0))  # (until so old, so far apart), in sec
 STEADY_S = 64.0
 BURST, BURST_S = 3, 2.0
 LONGEST_S = 1024.0
+CONTENT = 32  # polls without RATE, after which it is asked twice as often again
 
 
 class Schedule:
@@ -24,11 +26,15 @@ class Schedule:
         self._age_s = 0.0  # the sum of the waits so far
         self._burst = 0
         self._slowed = 1.0
+        self._content = 0
         self._public = False
 
     def next_s(self) -> float:
         """The wait until the next poll, in seconds; each call stands for one poll."""
         self._asked += 1
+        self._content += 1
+        if self._content >= CONTENT:
+            self._content, self._slowed = 0, max(1.0, self._slowed / 2.0)
         wait_s = self.next_extra_s() or self.poll_s
         self._age_s += wait_s
         return wait_s
@@ -54,7 +60,7 @@ class Schedule:
 
     def slow_down(self) -> None:
         """It said that it is asked too often."""
-        self._burst = 0
+        self._burst = self._content = 0
         self._asked = max(self._asked, FIRST + 1)
         self._slowed = min(self._slowed * 2.0, LONGEST_S / FIRST_S)
 

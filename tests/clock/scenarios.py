@@ -4,34 +4,19 @@ from typing import Any
 
 from cluster.clock.cluster_clock import ClusterClock
 from cluster.clock.sample import Sample
+from tests.clock.hand import HandBase
 from tests.clock.lab import EPOCH_NS, SECOND, Exchange, Scenario, Site, crowded, steady
-
-
-class _Base:
-    """The base that the laboratory moves."""
-
-    name = "laboratory"
-    suspends = 0
-
-    def __init__(self) -> None:
-        self.at_ns = 0
-
-    def monotonic_ns(self) -> int:
-        return self.at_ns
-
-    def system_ns(self) -> int:
-        return EPOCH_NS - 5 * SECOND + self.at_ns
 
 
 class Tidehold:
     """The cluster clock itself."""
 
     def __init__(self) -> None:
-        self._base = _Base()
+        self._base = HandBase()
         self.clock = ClusterClock(self._base)
 
     def hear(self, exchange: Exchange) -> None:
-        self._base.at_ns = max(self._base.at_ns, exchange.heard_ns)
+        self._base.monotonic = max(self._base.monotonic, exchange.heard_ns)
         self.clock.adopt(
             Sample(
                 source=str(exchange.site),
@@ -48,11 +33,11 @@ class Tidehold:
         return self.clock.source(str(site)).schedule.next_s()
 
     def now_ns(self, base_ns: int) -> int:
-        self._base.at_ns = base_ns
+        self._base.monotonic = base_ns
         return self.clock.now_ns()
 
     def bound_ns(self, base_ns: int) -> int | None:
-        self._base.at_ns = base_ns
+        self._base.monotonic = base_ns
         return self.clock.bound_ns()
 
 

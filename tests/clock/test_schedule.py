@@ -43,6 +43,19 @@ def test_a_server_that_says_rate_is_asked_half_as_often_each_time() -> None:
     assert plan == [128, 256, 512, 1024, 1024, 1024]
 
 
+def test_a_server_that_is_content_again_is_asked_as_before() -> None:
+    source = Source("192.0.2.1:123")
+    waits(source.schedule, 200)
+    source.miss("rate")
+    source.miss("rate")
+
+    plan = waits(source.schedule, 70)
+
+    assert plan[0] == 256
+    assert plan[40] == 128
+    assert plan[-1] == 64
+
+
 def test_a_server_that_says_rate_at_the_start_ends_the_start() -> None:
     source = Source("192.0.2.1:123")
     source.schedule.next_s()
