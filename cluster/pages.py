@@ -7,19 +7,26 @@ NDJSON, CSV and SQLite pages carry `next` and `more` in headers, a SQLite file i
 import asyncio
 import csv
 import io
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import msgspec
 from aiohttp import web
 
-from cluster.exchange import CSV, JSON, NDJSON, SQLITE
+from cluster.exchange import CSV, NDJSON, SQLITE
 from cluster.page_file import CHECKSUM, PageFile, checksum
 from cluster.problem import Refusal
-from cluster.protocol.shared import PAGE_RECORDS_MAX, RECORD_TYPES, RecordPage, served
+from cluster.protocol.shared import PAGE_RECORDS_MAX, RECORD_TYPES, RecordPage, Span, served
 from cluster.record import id_text
 from cluster.record_set import RecordSet
 from cluster.records import Filter, Page
 from cluster.server import accepted, compressed
+
+SpansOf = Callable[[int, int], Awaitable[Sequence[Span]]]
+
+
+async def _none_of(first: int, last: int) -> Sequence[Span]:
+    return ()
 
 
 class PageAsk(Protocol):
@@ -36,9 +43,17 @@ class PageAsk(Protocol):
 
 
 async def answer_page(
-    request: web.Request, ask: PageAsk, wanted: Filter, rows: RecordSet, epoch: str
+    request: web.Request,
+    ask: PageAsk,
+    wanted: Filter,
+    rows: RecordSet,
+    epoch: str,
+    unsynced: SpansOf = _none_of,
 ) -> web.StreamResponse:
-    """The answer to a GET of records. Refusal for another epoch or a representation unknown."""
+    """The answer to a GET of records. Refusal for another epoch or a representation unknown.
+
+    `unsynced`: which positions, from the first to the last that it is given, are.
+    """
     media_type = accepted(request, RECORD_TYPES)
     check_epoch(ask.epoch, epoch)
     if media_type == SQLITE:
@@ -48,7 +63,8 @@ async def answer_page(
     page = await rows.page(ask.after, min(ask.limit, PAGE_RECORDS_MAX), wanted, ask.upto)
     headers = _headers(epoch, page.next, page.more)
     charset = "utf-8" if media_type == CSV else None
-    body = _body(page, epoch, media_type)
+    spans = await unsynced(page.rows[0][1], page.rows[-1][1]) if page.rows else []
+    body = _body(page, epoch, media_type, spans)
     response = web.Response(body=body, content_type=media_type, charset=charset, headers=headers)
     return await compressed(request, response)
 
@@ -75,16 +91,13 @@ def _headers(epoch: str, following: int, more: bool) -> dict[str, str]:
     }
 
 
-def _body(page: Page, epoch: str, media_type: str) -> bytes:
-    if media_type == JSON:
-        return msgspec.json.encode(record_page(page, epoch))
+def _body(page: Page, epoch: str, media_type: str, unsynced: Sequence[Span]) -> bytes:
+    if media_type == CSV:
+        return _csv(page)
+    records = [served(*row, unsynced) for row in page.rows]
     if media_type == NDJSON:
-        return msgspec.json.Encoder().encode_lines([served(*row) for row in page.rows])
-    return _csv(page)
-
-
-def record_page(page: Page, epoch: str) -> RecordPage:
-    return RecordPage(epoch, [served(*row) for row in page.rows], page.next, page.more)
+        return msgspec.json.Encoder().encode_lines(records)
+    return msgspec.json.encode(RecordPage(epoch, records, page.next, page.more))
 
 
 def _csv(page: Page) -> bytes:

@@ -31,7 +31,7 @@ QUARANTINE = """CREATE TABLE quarantine (
 
 def schema(application_id: int, *own: tuple[str, ...]) -> Schema:
     """The schema of a database with records; `own` are the owner's statements by version."""
-    ours = (records.STATEMENTS, windows.STATEMENTS)
+    ours = (records.STATEMENTS, windows.STATEMENTS, ())  # the third is of the node's own
     later = own + ((),) * (len(ours) - len(own))
     return Schema(
         application_id,

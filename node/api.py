@@ -120,7 +120,7 @@ async def status(request: web.Request, ask: Nothing) -> protocol.NodeStatus:
 async def page(request: web.Request, ask: protocol.RecordsAsk) -> web.StreamResponse:
     store = request.app[PARTS].store
     wanted = Filter(stream=ask.stream, since=ask.since, until=ask.until)
-    return await answer_page(request, ask, wanted, store.records, store.epoch)
+    return await answer_page(request, ask, wanted, store.records, store.epoch, store.unsynced)
 
 
 async def append(request: web.Request, ask: Nothing) -> Receipt:

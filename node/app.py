@@ -1,5 +1,6 @@
 """The node put together: what exists, and in which order it opens and closes."""
 
+import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -22,6 +23,7 @@ from cluster.server import fence
 from cluster.settings import parse_servers
 from node.api import PARTS, Parts, routes
 from node.disk import DiskWatch
+from node.first_sync import tell_at_first_sync
 from node.generator import Generator
 from node.hello import Greeter
 from node.retention import Limits, Retention
@@ -44,7 +46,10 @@ def build_app(settings: NodeSettings, token: str, url: str) -> web.Application:
         async with AsyncExitStack() as stack:
             remembered = Path(settings.data) / MEMORY_FILE
             clock = ClusterClock(_base(settings), recall(remembered))
-            follower = Follower(clock, servers) if servers else None
+            synced = asyncio.Event()
+            if clock.synced:
+                synced.set()
+            follower = Follower(clock, servers, synced) if servers else None
             store = await stack.enter_async_context(
                 open_node_store(Path(settings.data), settings.name, clock)
             )
@@ -62,7 +67,8 @@ def build_app(settings: NodeSettings, token: str, url: str) -> web.Application:
                 tasks.start(follower.run(), "clock")
             watch = Watch(clock, remembered, follower.hurry if follower else None)
             tasks.start(watch.run(), "clock watch")
-            tasks.start(generator.run(clock, follower.synced if follower else None), "generator")
+            tasks.start(tell_at_first_sync(clock, store, synced), "first sync")
+            tasks.start(generator.run(clock, synced if follower else None), "generator")
             limits = Limits(settings.keep_days, settings.keep_bytes)
             retention = Retention(store, limits)
             if limits:
@@ -72,7 +78,7 @@ def build_app(settings: NodeSettings, token: str, url: str) -> web.Application:
                 store,
                 clock,
                 follower,
-                SecondOpinion(clock, follower),
+                SecondOpinion(clock, synced, follower),
                 generator,
                 greeter,
                 retention,

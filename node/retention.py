@@ -10,7 +10,7 @@ import asyncio
 import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from cluster import windows
 from cluster.digest import Digest, bounds, children
 from cluster.problem import Refusal
 from cluster.protocol.node import WINDOWS_MAX, RetentionState
+from node import unsynced
 from node.store import NodeStore
 
 LOOK_EVERY_S = 5.0
@@ -56,7 +57,9 @@ class Retention:
 
     async def look(self) -> Windows:
         """The windows that are due, the oldest first."""
-        work = partial(_due, self._store.node, self._store.now_ms(), self._limits)
+        # A clock that was never set may be years ahead: by it, nothing is old.
+        limits = self._limits if self._store.synced else replace(self._limits, days=None)
+        work = partial(_due, self._store.node, self._store.now_ms(), limits)
         due, dropped = await self._store.database.read(work)
         self.state = RetentionState(bool(due), dropped)
         return due
@@ -147,4 +150,6 @@ def _drop(node: str, window: str, digest: Digest, sql: sqlite3.Connection) -> in
     kept = windows.find(sql, node, window)
     if kept is None or kept.state == "dropped" or kept.digest != digest:
         return 0  # it has changed since
-    return windows.drop(sql, node, window)
+    count = windows.drop(sql, node, window)
+    unsynced.tidy(sql)
+    return count

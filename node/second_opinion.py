@@ -5,6 +5,8 @@ machine that was paused unseen is found out within a poll or two, instead of at 
 that a server is asked.
 """
 
+import asyncio
+
 from cluster.clock.cluster_clock import ClusterClock
 from cluster.clock.follower import Follower
 from cluster.clock.ride import SOURCE, Rider, Ticket, read_ticket
@@ -13,10 +15,16 @@ from cluster.problem import Refusal
 
 
 class SecondOpinion:
-    """Listens to what central says of the time. `follower`: asks the NTP servers, if any."""
+    """Listens to what central says of the time.
 
-    def __init__(self, clock: ClusterClock, follower: Follower | None) -> None:
+    `synced` is set once the clock is; `follower` asks the NTP servers, if there are any.
+    """
+
+    def __init__(
+        self, clock: ClusterClock, synced: asyncio.Event, follower: Follower | None
+    ) -> None:
         self._clock = clock
+        self._synced = synced
         self._follower = follower
         self._rider = Rider()
         self._source = clock.source(SOURCE, "http")
@@ -34,8 +42,8 @@ class SecondOpinion:
         self._differs = differs
         if sample is not None:
             self._clock.adopt(sample)
-            if self._follower is not None and self._clock.synced:
-                self._follower.synced.set()
+            if self._clock.synced:
+                self._synced.set()
         return ticket
 
     def answers(self, ticket: Ticket, came_ns: int) -> None:

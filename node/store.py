@@ -19,16 +19,19 @@ from cluster import arrival, records, windows
 from cluster.arrival import CheckedPage
 from cluster.clock.cluster_clock import ClusterClock
 from cluster.database import Database, open_database
-from cluster.protocol.shared import RecordCounts
+from cluster.protocol.shared import RecordCounts, Span
 from cluster.record import IdMaker, Record, make
 from cluster.record_set import QUARANTINE, RecordSet, schema
 from cluster.records import Inserted
 from cluster.schema import DatabaseUnusable
+from node import unsynced
+from node.unsynced import Unsynced
 
 SCHEMA = schema(
     0x54484E44,  # "THND"
     ("CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID",),
     (QUARANTINE,),
+    (unsynced.TABLE,),
 )
 _SET = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
@@ -64,6 +67,7 @@ class NodeStore:
         self.epoch = epoch
         self._clock = clock
         self._maker: IdMaker | None = None
+        self._unsynced = Unsynced()
 
     async def store(self, batch: Sequence[Draft | Record]) -> Stored:
         """Store a batch in one transaction; returns after it is on disk."""
@@ -72,13 +76,15 @@ class NodeStore:
     def _store(self, batch: Sequence[Draft | Record], sql: sqlite3.Connection) -> Stored:
         if self._maker is None:
             self._maker = IdMaker(_meta(sql).get("last_id"))
-        now = self._clock.now_us()  # one moment for the batch: it came together
-        born = None
+        now, synced = self._clock.stamp_us()  # one moment for the batch: it came together
+        born, stamped = None, []
         rows: list[Record] = []
         for item in batch:
             if isinstance(item, Draft):
                 born = self._maker.next(now)
                 ts = now if item.ts is None else item.ts
+                if not synced and item.ts is None:
+                    stamped.append(born)
                 item = make(born, self.node, ts, item.stream, item.payload)
             rows.append(item)
         if born is not None:
@@ -86,10 +92,12 @@ class NodeStore:
         brought = {place for place, item in enumerate(batch) if isinstance(item, Record)}
         if not brought:
             records.insert_new(sql, rows)
+            self._unsynced.note(sql, self.node, stamped)
             return Stored(len(rows), 0, [], [])
         gone = brought & _dropped_places(sql, self.node, rows)
         kept = [row for place, row in enumerate(rows) if place not in gone] if gone else rows
         outcome = records.insert_missing(sql, self.node, kept)
+        self._unsynced.note(sql, self.node, stamped)
         clashing = [place for place in _places(rows, outcome) if place not in gone]
         return Stored(outcome.inserted, outcome.duplicate, clashing, sorted(gone))
 
@@ -103,6 +111,19 @@ class NodeStore:
         outcome = arrival.insert(sql, self.node, page)
         clashing = _places(page.good_rows(), outcome) if outcome.conflicts else []
         return Stored(outcome.inserted, outcome.duplicate, clashing, [])
+
+    async def correct_unsynced(self, correction_us: int) -> None:
+        """The clock was set for the first time, `correction_us` later than it had been."""
+        await self.database.write(partial(self._unsynced.correct, correction_us))
+
+    async def unsynced(self, first: int, last: int) -> list[Span]:
+        """Which records from `first` to `last`, by position, were stamped before that."""
+        return await self.database.read(lambda sql: unsynced.spans(sql, first, last))
+
+    @property
+    def synced(self) -> bool:
+        """Whether the clock was ever set."""
+        return self._clock.synced
 
     def now_ms(self) -> int:
         """The cluster clock, as it is in ids."""
@@ -136,7 +157,7 @@ def _meta(sql: sqlite3.Connection) -> dict[str, bytes]:
 
 def _counts(node: str, sql: sqlite3.Connection) -> RecordCounts:
     digest = windows.digest(sql, node)
-    return RecordCounts(digest.count, windows.folded(sql), digest.text)
+    return RecordCounts(digest.count, windows.folded(sql), digest.text, unsynced.count(sql))
 
 
 @asynccontextmanager

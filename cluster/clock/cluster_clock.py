@@ -76,6 +76,11 @@ class ClusterClock:
         """Unix microseconds, later than every answer before, as `now_ns`."""
         return self._tick(1000) // 1000
 
+    def stamp_us(self) -> tuple[int, bool]:
+        """`now_us`, and whether the clock was set by then."""
+        with self.lock:
+            return self.now_us(), self.line is not None
+
     def shown_at(self, at_ns: int) -> int:
         """What is shown at a moment of the base, by what is known now. ValueError when unset."""
         with self.lock:

@@ -26,24 +26,23 @@ class Client(Protocol):
 
 
 class Follower:
-    """Brings the time of `servers` to `clock`."""
+    """Brings the time of `servers` to `clock`. `synced` is set when that is set, for ever."""
 
     def __init__(
         self,
         clock: ClusterClock,
         servers: Sequence[Server],
+        synced: asyncio.Event | None = None,
         *,
         random: Random | None = None,
         client: Callable[[Server, Base], Client] = NtpClient,
     ) -> None:
         if not servers:
             raise ValueError("a follower needs at least one time server")
-        self.synced = asyncio.Event()  # set at the first synchronisation, for ever
+        self.synced = asyncio.Event() if synced is None else synced
         self._clock = clock
         self._random = Random() if random is None else random
         self._polls = [_Poll(clock, server, client(server, clock.base)) for server in servers]
-        if clock.synced:
-            self.synced.set()
 
     async def run(self) -> None:
         """Poll for ever. A server that does not answer is counted by the clock, never raised."""

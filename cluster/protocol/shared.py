@@ -1,6 +1,7 @@
 """Messages that nodes and central share: records on the wire, counts, health."""
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -34,7 +35,8 @@ Mark = Annotated[str, msgspec.Meta(max_length=64)]
 class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A record as a client or a peer sends it. Without `id` it is a new one.
 
-    `position` is there so that what a GET gave can be POSTed as it is; it is not kept.
+    `position`, `unsynced` and `correction_us` are there so that what a GET gave can be POSTed as it
+    is; they are not kept.
     """
 
     stream: StreamName
@@ -44,6 +46,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     node: NodeName | None = None
     hash: HashText | None = None
     position: Count | None = None
+    unsynced: bool = False
+    correction_us: int | None = None
 
     def record(self, node: str) -> Record:
         """The checked record of `node` that this row with an id and a ts is. RowError if not."""
@@ -59,8 +63,23 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         return Record(record_id, node, self.ts, self.stream, payload, value)
 
 
-class ServedRecord(msgspec.Struct, frozen=True):
-    """A record as it is served."""
+class Span(NamedTuple):
+    """Positions whose records were stamped before the node's clock was first set.
+
+    `correction_us`: by how much it was set, where that is known.
+    """
+
+    first: int
+    last: int
+    correction_us: int | None
+
+
+class ServedRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A record as it is served.
+
+    `unsynced`, at the node only and in JSON and NDJSON: `ts` is of a clock that was never set;
+    `ts` + `correction_us` is the right time, as far as nobody set the machine's clock meanwhile.
+    """
 
     id: RecordId
     node: NodeName
@@ -69,6 +88,8 @@ class ServedRecord(msgspec.Struct, frozen=True):
     payload: msgspec.Raw
     hash: HashText
     position: Count
+    unsynced: bool = False
+    correction_us: int | None = None
 
     def row(self) -> Row:
         """The same as a row to be checked like anything that comes from elsewhere."""
@@ -82,8 +103,8 @@ class ServedRecord(msgspec.Struct, frozen=True):
         )
 
 
-def served(record: Record, position: int) -> ServedRecord:
-    """The record as it goes on the wire.
+def served(record: Record, position: int, unsynced: Sequence[Span] = ()) -> ServedRecord:
+    """The record as it goes on the wire; `unsynced` says which are.
 
     A payload that was damaged on the disk goes as a string: one bad row must not make the whole
     page unreadable. Its receiver sets it aside.
@@ -93,6 +114,7 @@ def served(record: Record, position: int) -> ServedRecord:
         msgspec.json.decode(payload, type=msgspec.Raw)
     except msgspec.MsgspecError:
         payload = msgspec.json.encode(record.payload)
+    span = next((span for span in unsynced if span.first <= position <= span.last), None)
     return ServedRecord(
         id_text(record.id),
         record.node,
@@ -101,6 +123,8 @@ def served(record: Record, position: int) -> ServedRecord:
         msgspec.Raw(payload),
         f"{record.hash:016x}",
         position,
+        unsynced=span is not None,
+        correction_us=span.correction_us if span is not None else None,
     )
 
 
@@ -129,11 +153,15 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordCounts(msgspec.Struct, frozen=True):
-    """A set of records in one line: how many, up to which position, and its digest."""
+    """A set of records in one line: how many, up to which position, and its digest.
+
+    `unsynced`: how many were stamped before the node's clock was first set.
+    """
 
     count: Count
     last_position: Count
     digest: HashText
+    unsynced: Count = 0
 
     def as_digest(self) -> Digest:
         return Digest.parse(self.count, self.digest)

@@ -75,7 +75,10 @@ async def test_a_pause_of_two_minutes_is_over_ten_seconds_after_it() -> None:
     base, central = HandBase(), Central(HandBase())
     clock = ClusterClock(base)
     follower = Hurried(clock, [Server("192.0.2.1")], client=Site(base).client)
-    opinion, schedule = SecondOpinion(clock, follower), clock.source(SERVER).schedule
+    opinion, schedule = (
+        SecondOpinion(clock, follower.synced, follower),
+        clock.source(SERVER).schedule,
+    )
     settle(clock, base, base)
     central.true.system = base.system + 120 * SECOND  # here, no time passed
     next_ask_s = 60.0  # the usual pace

@@ -158,6 +158,34 @@ async def test_central_may_follow_others_and_is_unsynchronised_until_it_does(
         assert status.clock.stratum == 3
 
 
+async def test_records_of_a_machine_that_is_a_day_late_are_corrected(tmp_path: Path) -> None:
+    """No time server at first: its records say so; when one comes, they say by how much."""
+    upstream = ClusterClock(RealBase())
+    async with (
+        time_server(upstream, "127.0.0.1", 0) as server,
+        world(tmp_path, 0.2, "--ntp", f"127.0.0.1:{server.port}") as w,
+    ):
+        day_ms = -86_400_000
+        program = await w.node("n1", f"--skew-ms={day_ms}", ntp=[f"127.0.0.1:{server.port}"])
+        await w.post("n1", b'{"stream":"t","payload":{}}')
+        ask = node.RecordsAsk(after=0, limit=10)
+        [before] = (await program.call(node.RECORDS, ask)).records
+        assert (before.unsynced, before.correction_us) == (True, None)
+
+        upstream.adopt(sample_of(upstream.base, upstream.base.system_ns(), delay_ns=10_000))
+
+        async def corrected() -> bool:
+            [record] = (await program.call(node.RECORDS, ask)).records
+            return record.correction_us is not None
+
+        await until(corrected, "the correction is told")
+        [after] = (await program.call(node.RECORDS, ask)).records
+        assert after.correction_us == pytest.approx(-day_ms * 1000, abs=1_000_000)
+        assert (after.ts, after.hash) == (before.ts, before.hash)
+        run = await w.pull("n1")
+        assert (run.state, run.inserted) == ("succeeded", 1)
+
+
 @pytest.mark.parametrize("member", ["central", "n1"])
 async def test_what_is_wrong_can_be_scraped(member: str, tmp_path: Path) -> None:
     async with world(tmp_path) as w:

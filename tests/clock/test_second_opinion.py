@@ -1,5 +1,6 @@
 """Central's time rides on the poll: a sample where UDP is blocked, a second opinion where not."""
 
+import asyncio
 from dataclasses import dataclass, field
 
 import pytest
@@ -49,7 +50,7 @@ def test_two_polls_set_a_clock_that_has_no_server() -> None:
     true = HandBase()
     base = SkewedBase(-3_600_000, 50, true)
     clock = ClusterClock(base)
-    opinion, central = SecondOpinion(clock, None), Central(true)
+    opinion, central = SecondOpinion(clock, asyncio.Event(), None), Central(true)
 
     central.poll(opinion, base)
     assert not clock.synced
@@ -67,7 +68,7 @@ def test_it_finds_the_frequency_too() -> None:
     true = HandBase()
     base = SkewedBase(0, 80, true)
     clock = ClusterClock(base)
-    opinion, central = SecondOpinion(clock, None), Central(true, there_ns=MS)
+    opinion, central = SecondOpinion(clock, asyncio.Event(), None), Central(true, there_ns=MS)
 
     for _ in range(120):
         central.poll(opinion, base)
@@ -81,7 +82,7 @@ async def test_a_pause_is_found_out_at_the_next_poll() -> None:
     site = Site()
     follower = site.follower()
     settle(site.clock, site.base, site.base)
-    opinion, central = SecondOpinion(site.clock, follower), Central(HandBase())
+    opinion, central = SecondOpinion(site.clock, follower.synced, follower), Central(HandBase())
     central.true.system = site.base.system
     central.poll(opinion, site.base)
     schedule = site.clock.source(SERVER).schedule
@@ -99,7 +100,7 @@ async def test_who_stays_apart_does_not_ask_for_ever() -> None:
     site = Site()
     follower = site.follower()
     settle(site.clock, site.base, site.base)
-    opinion, central = SecondOpinion(site.clock, follower), Central(HandBase())
+    opinion, central = SecondOpinion(site.clock, follower.synced, follower), Central(HandBase())
     central.true.system = site.base.system - 5 * SECOND
     schedule = site.clock.source(SERVER).schedule
     for _ in range(20):
@@ -118,7 +119,7 @@ def test_an_answer_that_central_never_got_makes_no_sample() -> None:
     """Central speaks of another poll than the last one here: nothing can be made of it."""
     true = HandBase()
     clock = ClusterClock(true)
-    opinion, central = SecondOpinion(clock, None), Central(true)
+    opinion, central = SecondOpinion(clock, asyncio.Event(), None), Central(true)
     central.poll(opinion, true)
     central.last = (central.true.system - 5 * SECOND, central.true.system)
 
@@ -133,7 +134,7 @@ def test_an_answer_that_central_never_got_makes_no_sample() -> None:
 def test_nonsense_is_refused(text: str) -> None:
     assert read_ticket(text) is None
     with pytest.raises(Refusal) as refused:
-        SecondOpinion(ClusterClock(HandBase()), None).heard(text)
+        SecondOpinion(ClusterClock(HandBase()), asyncio.Event(), None).heard(text)
     assert refused.value.problem.code == "bad_request"
 
 
@@ -141,7 +142,7 @@ def test_a_sample_over_ntp_is_preferred() -> None:
     """As soon as a server answers, the poll is only listened to."""
     true = HandBase()
     clock = ClusterClock(true)
-    opinion, central = SecondOpinion(clock, None), Central(true)
+    opinion, central = SecondOpinion(clock, asyncio.Event(), None), Central(true)
     for _ in range(3):
         central.poll(opinion, true)
 

@@ -8,7 +8,7 @@ import pytest
 
 from cluster.arrival import WHOLE_MAX
 from cluster.compression import decompress
-from cluster.exchange import SQLITE
+from cluster.exchange import NDJSON, SQLITE
 from cluster.page_file import CHECKSUM, TABLE, checksum
 from cluster.protocol.node import RECORDS
 from cluster.protocol.shared import PAGE_RECORDS_MAX
@@ -405,3 +405,18 @@ async def test_a_conflict_in_a_page_is_named(node: Api) -> None:
     receipt = answer.receipt()
     assert (receipt.inserted, receipt.conflict, receipt.conflicts) == (1, 1, [1])
     assert await node.payloads() == [GOOD.payload, OTHER.payload]
+
+
+async def test_records_from_before_the_clock_was_set_say_so(node: Api, central: Api) -> None:
+    """This node has no time server. Only those whose time is the node's, and only where asked
+    in a form that people and tools read."""
+    await node.post_rows(b'{"stream":"a","payload":{}}\n{"stream":"b","ts":5,"payload":{}}')
+
+    first, second = (await node.ask("GET", "/v1/records")).json["records"]
+    lines = await node.ask("GET", "/v1/records", headers={"Accept": NDJSON})
+
+    assert first["unsynced"] is True
+    assert "correction_us" not in first  # nobody knows it yet
+    assert "unsynced" not in second
+    assert lines.body.splitlines()[0].endswith(b'"unsynced":true}')
+    assert (await node.ask("GET", "/v1/status")).json["records"]["unsynced"] == 1

@@ -1,11 +1,13 @@
 """Files that an earlier version wrote are taken over, with every record in them.
 
-tests/store/version1 holds dumps of such files, as that version left them.
+tests/store/version1 and version2 hold dumps of such files, as those versions left them.
 """
 
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+
+import pytest
 
 from central.store import open_central_store
 from cluster.clock.base import RealBase
@@ -14,22 +16,26 @@ from cluster.digest import EMPTY, Digest
 from node.store import open_node_store
 from tests.invariants import check, read_side
 
-DUMPS = Path(__file__).parent / "version1"
+DUMPS = Path(__file__).parent
 
 
-def restore(name: str, file: Path) -> Digest:
+def restore(version: str, name: str, file: Path) -> Digest:
     """Write the file anew; the digest of its rows."""
     file.parent.mkdir()
     with closing(sqlite3.connect(file)) as sql:
-        sql.executescript((DUMPS / f"{name}.sql").read_text(encoding="utf-8"))
+        sql.executescript((DUMPS / version / f"{name}.sql").read_text(encoding="utf-8"))
         hashes = [value for (value,) in sql.execute("SELECT hash FROM records")]
     return sum((Digest(1, value) for value in hashes), EMPTY)
 
 
-async def test_files_of_the_first_version_are_taken_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["version1", "version2"])
+async def test_files_of_an_earlier_version_are_taken_over(version: str, tmp_path: Path) -> None:
     """Digests of windows are worked out at once, and both sides are what they were."""
     node_file, central_file = tmp_path / "node" / "node.db", tmp_path / "central" / "central.db"
-    at_node, at_central = restore("node", node_file), restore("central", central_file)
+    at_node, at_central = (
+        restore(version, "node", node_file),
+        restore(version, "central", central_file),
+    )
 
     async with (
         open_node_store(node_file.parent, "n1", ClusterClock.reference(RealBase())) as node,

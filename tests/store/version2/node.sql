@@ -1,0 +1,55 @@
+PRAGMA application_id = 1414024772;
+PRAGMA user_version = 2;
+BEGIN TRANSACTION;
+CREATE TABLE digests (
+        node   TEXT NOT NULL,
+        window TEXT NOT NULL,
+        count  INTEGER NOT NULL,
+        sum    INTEGER NOT NULL,
+        state  TEXT NOT NULL CHECK (state IN ('leaf', 'split', 'dropped')),
+        PRIMARY KEY (node, window)
+    ) STRICT, WITHOUT ROWID;
+INSERT INTO "digests" VALUES('n1','',8,2525372296501713297,'leaf');
+CREATE TABLE folded (position INTEGER NOT NULL) STRICT;
+INSERT INTO "folded" VALUES(8);
+CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO "meta" VALUES('epoch','4f92d57bf357a661');
+INSERT INTO "meta" VALUES('last_id',X'01A2139BA2497713B74E20393B7DAE5C');
+INSERT INTO "meta" VALUES('node','n1');
+CREATE TABLE quarantine (
+                node TEXT NOT NULL,
+                code TEXT NOT NULL,
+                row TEXT NOT NULL,
+                detail TEXT NOT NULL,
+                seen INTEGER NOT NULL,
+                PRIMARY KEY (node, code, row)
+            ) STRICT;
+CREATE TABLE records (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        id       BLOB NOT NULL CHECK (length(id) = 16),
+        node     TEXT NOT NULL CHECK (length(node) BETWEEN 1 AND 64),
+        ts       INTEGER NOT NULL,
+        stream   TEXT NOT NULL CHECK (length(stream) BETWEEN 1 AND 64),
+        payload  TEXT NOT NULL CHECK (length(payload) <= 65536),
+        hash     INTEGER NOT NULL CHECK (hash >= 0),
+        UNIQUE (node, id)
+    ) STRICT;
+INSERT INTO "records" VALUES(1,X'01A2139BA2467142989ACD162846621F','n1',1760000000000000,'t','{"n": 0}',8807533324316930439);
+INSERT INTO "records" VALUES(2,X'01A2139BA24671429C40010D3AFEFA4B','n1',1760000000000001,'t','{"n": 1}',1123310134076856718);
+INSERT INTO "records" VALUES(3,X'01A2139BA24770B8B79BEA6748D0F2FA','n1',1760000000000002,'t','{"n": 2}',3347444833787066336);
+INSERT INTO "records" VALUES(4,X'01A2139BA24770B8BF85F608EA8526FD','n1',1760000000000003,'t','{"n": 3}',1098318222801020703);
+INSERT INTO "records" VALUES(5,X'01A2139BA2487167848640F349584A13','n1',1760000000000004,'t','{"n": 4}',8579905687169777529);
+INSERT INTO "records" VALUES(6,X'01A2139BA24871678AEFFE767AE98D98','n1',1760000000000005,'t','{"n": 5}',841533059154316784);
+INSERT INTO "records" VALUES(7,X'01A2139BA2497713AAFD7159A46F7B0B','n1',1760000000000006,'t','{"n": 6}',2736721499363254848);
+INSERT INTO "records" VALUES(8,X'01A2139BA2497713B74E20393B7DAE5C','n1',1760000000000007,'t','{"n": 7}',3660721646396817364);
+CREATE TABLE removed (node TEXT, id BLOB, position INTEGER, hash INTEGER) STRICT;
+CREATE TRIGGER records_unchanged BEFORE UPDATE ON records BEGIN
+        SELECT RAISE(ABORT, 'a record is never changed');
+    END;
+CREATE INDEX digests_dropped ON digests (node, window) WHERE state = 'dropped';
+CREATE TRIGGER records_removed AFTER DELETE ON records BEGIN
+        INSERT INTO removed VALUES (old.node, old.id, old.position, old.hash);
+    END;
+DELETE FROM "sqlite_sequence";
+INSERT INTO "sqlite_sequence" VALUES('records',8);
+COMMIT;
