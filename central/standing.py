@@ -73,9 +73,6 @@ class Head:
     first: int
     last: int
 
-    def __len__(self) -> int:
-        return self.last - self.first
-
 
 class Announced(msgspec.Struct, frozen=True):
     """What a node said of itself last; `missing`: what central lacked of it then, if known."""
@@ -136,7 +133,7 @@ def judge(
     if difference == EMPTY:
         return Judgement("in_sync", NodeRecords(counts.count, own.count, 0, 0, dropped))
     known = standing.comparison or Comparison(epoch, 0)
-    tail = counts.last_position - known.position - _held(standing.head, epoch)
+    tail = counts.last_position - known.position - _held(standing.head, known)
     hides = dropped and not known.position  # what is dropped may be counted in the tail
     if known.epoch != epoch or tail < 0 or hides or not _accounts_for(known, tail, difference):
         numbers = NodeRecords(counts.count, own.count, dropped=dropped)
@@ -151,9 +148,11 @@ def judge(
     )
 
 
-def _held(head: Head | None, epoch: str) -> int:
-    """How much of the tail central holds already."""
-    return len(head) if head is not None and head.epoch == epoch else 0
+def _held(head: Head | None, known: Comparison) -> int:
+    """How much of the tail after the comparison central holds already."""
+    if head is None or head.epoch != known.epoch:
+        return 0
+    return max(0, head.last - max(head.first, known.position))
 
 
 def _accounts_for(known: Comparison, tail: int, difference: Digest) -> bool:

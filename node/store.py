@@ -60,14 +60,16 @@ class Stored:
 class NodeStore:
     """The records of one node in DIR/node.db. Made by `open_node_store`."""
 
-    def __init__(self, database: Database, node: str, epoch: str, clock: ClusterClock) -> None:
+    def __init__(
+        self, database: Database, node: str, epoch: str, clock: ClusterClock, noted: Unsynced
+    ) -> None:
         self.database = database
         self.records = RecordSet(database)
         self.node = node
         self.epoch = epoch
         self._clock = clock
         self._maker: IdMaker | None = None
-        self._unsynced = Unsynced()
+        self._unsynced = noted
 
     async def store(self, batch: Sequence[Draft | Record]) -> Stored:
         """Store a batch in one transaction; returns after it is on disk."""
@@ -165,19 +167,19 @@ async def open_node_store(folder: Path, node: str, clock: ClusterClock) -> Async
     """Open DIR/node.db. DatabaseUnusable, also when the file belongs to another node."""
     path = folder / "node.db"
     async with open_database(path, SCHEMA) as database:
-        owner, epoch = await database.write(partial(_identify, node))
+        owner, epoch, last = await database.write(partial(_identify, node))
         if owner != node:
             raise DatabaseUnusable(
                 f"{path}: it holds the records of node {owner}, not of {node}; "
                 "give another --data folder"
             )
-        yield NodeStore(database, node, epoch, clock)
+        yield NodeStore(database, node, epoch, clock, Unsynced(last + 1))
 
 
-def _identify(node: str, sql: sqlite3.Connection) -> tuple[str, str]:
-    """The node's name and epoch in the file, drawn now if the file is new."""
+def _identify(node: str, sql: sqlite3.Connection) -> tuple[str, str, int]:
+    """The node's name and epoch in the file, drawn now if it is new, and its last position."""
     meta = dict(sql.execute("SELECT key, value FROM meta"))
     if "epoch" not in meta:
         meta = {"node": node, "epoch": secrets.token_hex(8)}
         sql.executemany(_SET, list(meta.items()))
-    return meta["node"], meta["epoch"]
+    return meta["node"], meta["epoch"], windows.last_position(sql)

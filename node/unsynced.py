@@ -1,7 +1,9 @@
 """Which records were stamped before the clock was first set, and by how much it was wrong.
 
 A record never changes, so its `ts` stays what the machine's clock said. What the node knows
-besides is kept here, in spans of positions; it is the node's own, and goes with its disk.
+besides is kept here, in spans of positions; it is the node's own, and goes with its disk: a
+record that comes back from central is not marked. Nor is one whose client gave its `ts`, although
+its id is of the same clock: ids are for the order, and that holds.
 """
 
 import sqlite3
@@ -16,37 +18,41 @@ TABLE = """CREATE TABLE unsynced (
         ) STRICT"""
 
 _POSITION = "SELECT position FROM records WHERE node = ? AND id = ?"
-_EXTEND = """UPDATE unsynced SET last = ?1
-    WHERE last = ?1 - 1 AND first >= ?2 AND correction_us IS NULL"""
+# Only the last span can go on; to look at all of them would cost more with each.
+_EXTEND = """UPDATE unsynced SET last = ?1 WHERE first = (SELECT max(first) FROM unsynced)
+    AND first >= ?2 AND last = ?1 - 1 AND correction_us IS NULL"""
 _BEGIN = "INSERT INTO unsynced (first, last) VALUES (?1, ?1)"
 _CORRECT = "UPDATE unsynced SET correction_us = ? WHERE first >= ? AND correction_us IS NULL"
-_SPANS = "SELECT first, last, correction_us FROM unsynced WHERE last >= ? AND first <= ?"
+_SPANS = (
+    "SELECT first, last, correction_us FROM unsynced WHERE last >= ? AND first <= ? ORDER BY first"
+)
 _TIDY = "DELETE FROM unsynced WHERE last < (SELECT coalesce(min(position), 0) FROM records)"
 
 
 class Unsynced:
-    """What this process has stamped before its clock was set. Used inside of transactions."""
+    """What this process has stamped before its clock was set. Used inside of transactions.
 
-    def __init__(self) -> None:
-        self._since: int | None = None  # the first position; spans before it are of others
+    `since`: the first position that this process can give; spans before it are of others. Fixed,
+    as whatever a transaction changed here would stay when that is rolled back.
+    """
+
+    def __init__(self, since: int) -> None:
+        self._since = since
 
     def note(self, sql: sqlite3.Connection, node: str, ids: Sequence[bytes]) -> None:
         """These records, stored just now, have their time from a clock that was never set."""
         for record_id in ids:
             (position,) = sql.execute(_POSITION, (node, record_id)).fetchone()
-            if self._since is None:
-                self._since = position
             if sql.execute(_EXTEND, (position, self._since)).rowcount == 0:
                 sql.execute(_BEGIN, (position,))
 
     def correct(self, correction_us: int, sql: sqlite3.Connection) -> None:
         """The clock is set: what it shows now is so much later than what it showed before."""
-        if self._since is not None:
-            sql.execute(_CORRECT, (correction_us, self._since))
+        sql.execute(_CORRECT, (correction_us, self._since))
 
 
 def spans(sql: sqlite3.Connection, first: int, last: int) -> list[Span]:
-    """What is known of the positions from `first` to `last`."""
+    """What is known of the positions from `first` to `last`, in their order."""
     return [Span(*row) for row in sql.execute(_SPANS, (first, last))]
 
 

@@ -44,10 +44,11 @@ class ClusterClock:
         self.system_steps = 0
         self._last_ns = 0
         self._floor_ns = 0
+        self._ahead_ns = 0  # of the system time, to stay above the floor while unset
         self._prior = Prior()
         self._suspends = base.suspends
         self._look_ns = 0
-        self._apart_ns: int | None = None  # system time less base, when last looked at
+        self._apart_ns = base.system_ns() - base.monotonic_ns()  # when last looked at
         if memory is not None:
             self._recall(memory)
 
@@ -134,11 +135,8 @@ class ClusterClock:
     def look(self) -> bool:
         """Notice what happened to the machine's clocks; whether it slept. For once a second."""
         with self.lock:
-            at_ns, system_ns = tight_pair(self.base.monotonic_ns, self.base.system_ns)
-            before_ns, self._apart_ns = self._apart_ns, system_ns - at_ns
-            if before_ns is not None and abs(self._apart_ns - before_ns) > SYSTEM_STEP_NS:
-                self.system_steps += 1
-            self._keep_to_system(at_ns)
+            self._notice_system_step()
+            self._keep_to_system(self.base.monotonic_ns())
             slept = self.base.suspends > self._suspends
             self._suspends = self.base.suspends
             if slept:
@@ -147,6 +145,11 @@ class ClusterClock:
                     source.disturb()
                 self._decide()
             return slept
+
+    def _notice_system_step(self) -> None:
+        at_ns, system_ns = tight_pair(self.base.monotonic_ns, self.base.system_ns)
+        before_ns, self._apart_ns = self._apart_ns, system_ns - at_ns
+        self.system_steps += abs(self._apart_ns - before_ns) > SYSTEM_STEP_NS
 
     def memory(self) -> Memory | None:
         """What is worth keeping over a restart; None before the first synchronisation."""
@@ -184,6 +187,7 @@ class ClusterClock:
             self._last_ns = memory.shown_ns
         else:
             self._last_ns = self._floor_ns = memory.floor_ns
+            self._ahead_ns = max(0, memory.floor_ns - self.base.system_ns())
 
     def _tick(self, grain_ns: int) -> int:
         with self.lock:
@@ -191,17 +195,23 @@ class ClusterClock:
             if at_ns >= self._look_ns:
                 self._keep_to_system(at_ns)
             line = self.line
-            now_ns = self.base.system_ns() if line is None else line.read_ns(at_ns)
+            now_ns = self._unset_ns() if line is None else line.read_ns(at_ns)
             if now_ns < self._last_ns + grain_ns:  # no max(): this is where records wait
                 now_ns = (self._last_ns // grain_ns + 1) * grain_ns
             self._last_ns = now_ns
             return now_ns
 
+    def _unset_ns(self) -> int:
+        """What is shown before the first synchronisation."""
+        return self.base.system_ns() + self._ahead_ns
+
     def _aim(self, line: Line) -> None:
         at_ns = self.base.monotonic_ns()
         if self.line is None:
             shown_ns = max(line.target_ns(at_ns), self._floor_ns)
-            self.first_step_us = (shown_ns - self.base.system_ns()) // 1000
+            self._notice_system_step()
+            if not self.system_steps:  # else nobody knows how wrong each stamp was
+                self.first_step_us = (shown_ns - self._unset_ns()) // 1000
             self._last_ns = shown_ns - 1
         else:
             shown_ns = self.line.read_ns(at_ns)

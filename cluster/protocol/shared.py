@@ -1,6 +1,8 @@
 """Messages that nodes and central share: records on the wire, counts, health."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -104,7 +106,7 @@ class ServedRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def served(record: Record, position: int, unsynced: Sequence[Span] = ()) -> ServedRecord:
-    """The record as it goes on the wire; `unsynced` says which are.
+    """The record as it goes on the wire; `unsynced` says which are, in the order of positions.
 
     A payload that was damaged on the disk goes as a string: one bad row must not make the whole
     page unreadable. Its receiver sets it aside.
@@ -114,7 +116,7 @@ def served(record: Record, position: int, unsynced: Sequence[Span] = ()) -> Serv
         msgspec.json.decode(payload, type=msgspec.Raw)
     except msgspec.MsgspecError:
         payload = msgspec.json.encode(record.payload)
-    span = next((span for span in unsynced if span.first <= position <= span.last), None)
+    span = _span_of(position, unsynced)
     return ServedRecord(
         id_text(record.id),
         record.node,
@@ -126,6 +128,11 @@ def served(record: Record, position: int, unsynced: Sequence[Span] = ()) -> Serv
         unsynced=span is not None,
         correction_us=span.correction_us if span is not None else None,
     )
+
+
+def _span_of(position: int, spans: Sequence[Span]) -> Span | None:
+    place = bisect_right(spans, position, key=attrgetter("first"))
+    return spans[place - 1] if place and position <= spans[place - 1].last else None
 
 
 class RecordPage(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import msgspec
 import pytest
 
 from cluster.clock.base import SkewedBase
@@ -245,3 +246,34 @@ class TestSelf:
 
         assert all(before < after for before, after in pairwise(stamps))
         assert abs(stamps[-1] - base.system) < MS
+
+
+class TestFirstStep:
+    def test_it_is_what_the_stamps_before_it_were_off(self) -> None:
+        """Rebooted without a battery, in 1970: stamps go on from before, and are corrected."""
+        memory = synced(HandBase(), TRUE_START).memory()
+        assert memory is not None
+        base = HandBase(system=0)
+        clock = ClusterClock(base, msgspec.structs.replace(memory, boot="before"))
+        stamp_us = clock.now_us()
+        base.advance(SECOND)
+        assert clock.now_us() - stamp_us == pytest.approx(1_000_000, abs=10)
+
+        clock.adopt(sample_of(base, TRUE_START + 3600 * SECOND))
+
+        assert clock.first_step_us is not None
+        corrected_us = stamp_us + clock.first_step_us
+        assert corrected_us == pytest.approx((TRUE_START + 3599 * SECOND) // 1000, abs=10)
+
+    def test_nobody_knows_it_when_the_machine_was_set_meanwhile(self) -> None:
+        """Stamps before and after a step of the system clock were off by different amounts."""
+        base = HandBase()
+        clock = ClusterClock(base)
+        clock.now_us()
+        base.advance(SECOND)
+        base.system += 3600 * SECOND
+
+        clock.adopt(sample_of(base, TRUE_START))
+
+        assert clock.synced
+        assert clock.first_step_us is None

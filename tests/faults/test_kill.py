@@ -47,6 +47,7 @@ class Client:
                 return
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("victim", ["central", "node"])
 @pytest.mark.timeout(150)
 async def test_a_kill_in_the_middle_of_a_pull_costs_nothing(tmp_path: Path, victim: str) -> None:

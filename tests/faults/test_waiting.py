@@ -11,6 +11,7 @@ from tests.world import until, world
 pytestmark = pytest.mark.e2e
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120)
 async def test_a_node_stopped_for_thirty_seconds_is_waited_for_and_caught_up(
     tmp_path: Path,

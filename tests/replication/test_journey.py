@@ -154,6 +154,7 @@ async def test_a_lost_disk_is_told_though_central_was_away_meanwhile(tmp_path: P
         await until(told, "the journal tells of another database")
 
 
+@pytest.mark.long
 async def test_central_that_lost_its_disk_gets_everything_again(tmp_path: Path) -> None:
     """The nodes say hello again, and a pull brings all."""
     async with world(tmp_path) as w:

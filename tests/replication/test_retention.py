@@ -222,6 +222,7 @@ async def until_settled(w: World) -> NodeView:
     return await w.poll("n1")
 
 
+@pytest.mark.long
 async def test_what_central_loses_after_a_drop_is_told_and_not_searched_for_ever(
     tmp_path: Path,
 ) -> None:

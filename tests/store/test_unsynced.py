@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.clock.cluster_clock import ClusterClock
+from cluster.problem import Refusal
 from cluster.protocol.shared import Span
 from cluster.records import Filter
 from node.retention import Limits, Retention
@@ -16,6 +17,10 @@ from tests.clock.hand import SECOND, TRUE_START, HandBase, sample_of
 
 HOUR = 3600 * SECOND
 WRONG = TRUE_START + 5 * HOUR  # what the machine's clock says
+#: The last thing that a batch of these does: by then everything of it was noted.
+FAILS = (
+    "CREATE TEMP TRIGGER fails AFTER INSERT ON main.unsynced BEGIN SELECT RAISE(ABORT, 'no'); END"
+)
 
 
 @asynccontextmanager
@@ -75,6 +80,36 @@ async def test_a_later_first_sync_does_not_touch_what_an_earlier_run_left(tmp_pa
             Span(1, 2, None),
             Span(3, 4, -4 * 3600 * 1_000_000),
         ]
+
+
+async def test_what_was_rolled_back_takes_no_correction_from_others(tmp_path: Path) -> None:
+    """Positions are given anew after a commit that failed; their records are corrected all the
+    same, as one span."""
+    clock = ClusterClock(HandBase(system=WRONG))
+    async with node(tmp_path, clock) as store:
+        await store.database.write(lambda sql: sql.execute(FAILS))
+        with pytest.raises(Refusal):
+            await store.store([*([Draft("t", "{}", ts=1)] * 5), Draft("t", "{}")])
+        await store.database.write(lambda sql: sql.execute("DROP TRIGGER fails"))
+
+        await born(store, 2)
+        await born(store, 2)
+        await set_right(store, clock, TRUE_START)
+
+        assert await store.unsynced(1, 99) == [Span(1, 4, -5 * 3600 * 1_000_000)]
+
+
+async def test_spans_are_joined_within_a_run_only(tmp_path: Path) -> None:
+    """What the node's clock stamped side by side is one span, however many batches it came in."""
+    async with node(tmp_path, ClusterClock(HandBase(system=WRONG))) as store:
+        await born(store, 2)
+        await born(store, 1, ts=1)
+        await born(store, 2)
+        await born(store, 2)
+
+        assert await store.unsynced(1, 99) == [Span(1, 2, None), Span(4, 7, None)]
+        assert await store.unsynced(3, 3) == []
+        assert await store.unsynced(5, 5) == [Span(4, 7, None)]
 
 
 @pytest.mark.parametrize("wrong_by", [5 * HOUR, -5 * HOUR])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from central.standing import Comparison, Standing, Tidemark, judge
+from central.standing import Comparison, Head, Standing, Tidemark, judge
 from cluster.digest import Digest
 from cluster.protocol.shared import RecordCounts
 
@@ -79,3 +79,16 @@ def test_what_neither_pull_nor_push_can_mend_is_diverged(known: dict[str, int]) 
     remembered = standing(difference=now.as_digest() - OWN, **known)
 
     assert judge(EPOCH, now, OWN, remembered).data == "diverged"
+
+
+def test_a_head_that_the_comparison_covers_is_not_counted_again() -> None:
+    """Central took the newest records first; the tail is only what came after the comparison."""
+    known = Comparison(EPOCH, 100, Digest(0, 45), conflicts=45)
+    before = Standing(Tidemark(EPOCH, 20), known, Head(EPOCH, 60, 100))
+
+    told = judge(EPOCH, counts(100, 100, 45), Digest(100, 0), before)
+
+    assert (told.explained, told.data, told.conflicts) == (True, "diverged", 45)
+    since = Standing(Tidemark(EPOCH, 20), known, Head(EPOCH, 90, 105))
+    told = judge(EPOCH, counts(110, 110, 45), Digest(105, 0), since)
+    assert told.records.missing_at_central == 5

@@ -39,6 +39,7 @@ class TestNtplib:
 @needs_chronyd
 class TestChronyd:
     @pytest.mark.e2e
+    @pytest.mark.long
     async def test_it_finds_a_clock_that_is_off_and_drifts(self, tmp_path: Path) -> None:
         """5 s and 50 ppm, within 0.1 ms and 0.5 ppm, once it is sure itself: 10 to 25 polls.
 

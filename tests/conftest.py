@@ -1,0 +1,9 @@
+"""The order of the tests: random, but for the longest, which begin first."""
+
+import pytest
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One that waits for half a minute, begun last, would keep all the others' workers idle."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
