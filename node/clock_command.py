@@ -8,9 +8,8 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from cluster.clock.client import NtpClient
-
 from cluster.clock.base import RealBase
+from cluster.clock.client import NtpClient
 from cluster.clock.cluster_clock import ClusterClock
 from cluster.clock.report import state_of
 from cluster.clock.sample import NtpFailed, Server
