@@ -1,6 +1,12 @@
-"""The order of the tests: random, but for the longest, which begin first."""
+"""The order of the tests: random, but for the longest, which begin first. How much is tried."""
+
+import os
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("quick", max_examples=int(os.environ.get("TIDEHOLD_EXAMPLES", "40")))
+settings.load_profile("quick")
 
 
 @pytest.hookimpl(trylast=True)
