@@ -48,7 +48,7 @@ class ClusterClock:
         self._prior = Prior()
         self._suspends = base.suspends
         self._look_ns = 0
-        self._apart_ns = base.system_ns() - base.monotonic_ns()  # when last looked at
+        self._apart_ns = self._system_line().offset_ns  # when last looked at
         if memory is not None:
             self._recall(memory)
 
@@ -147,8 +147,7 @@ class ClusterClock:
             return slept
 
     def _notice_system_step(self) -> None:
-        at_ns, system_ns = tight_pair(self.base.monotonic_ns, self.base.system_ns)
-        before_ns, self._apart_ns = self._apart_ns, system_ns - at_ns
+        before_ns, self._apart_ns = self._apart_ns, self._system_line().offset_ns
         self.system_steps += abs(self._apart_ns - before_ns) > SYSTEM_STEP_NS
 
     def memory(self) -> Memory | None:

@@ -14,6 +14,8 @@ from collections import deque
 from dataclasses import dataclass
 from math import exp, hypot, log, sqrt
 
+from cluster.clock.interval import Interval
+
 START_SIGMA = 170e-6  # an unknown crystal: RFC 5905 tolerates 500 ppm, three of these
 WHITE_FM = 1e-14  # s^2 per s, what the offset strays by itself
 WANDERS = (1e-18, 1e-17, 1e-16, 1e-15, 1e-14)  # 1/s: variance of the frequency gained a second
@@ -51,14 +53,21 @@ class Estimate:
 
         Three sigmas of what the filters expect, and PHI on top: what they cannot know.
         """
-        dt = max(0, at_ns - self.at_ns) / 1e9
-        return 1e9 * dt * (PHI + 3.0 * sqrt(self.freq_sigma**2 + self.wander * dt / 3.0))
+        return PHI * max(0, at_ns - self.at_ns) + 3.0 * self._strayed_ns(at_ns)
 
     def sigma_at(self, at_ns: int) -> float:
         """The standard deviation at `at_ns`, in nanoseconds."""
+        return hypot(self.sigma_ns, self._strayed_ns(at_ns))
+
+    def carried(self, interval: Interval, at_ns: int) -> Interval:
+        """Where what lay in `interval` at the line's moment lies at `at_ns`."""
+        moved_ns = self.freq * (at_ns - self.at_ns)
+        return interval.moved(moved_ns).widened(self.stray_ns(at_ns))
+
+    def _strayed_ns(self, at_ns: int) -> float:
+        """The standard deviation of what the base has left the line by."""
         dt = max(0, at_ns - self.at_ns) / 1e9
-        strayed = 1e9 * dt * sqrt(self.freq_sigma**2 + self.wander * dt / 3.0)
-        return hypot(self.sigma_ns, strayed)
+        return 1e9 * dt * sqrt(self.freq_sigma**2 + self.wander * dt / 3.0)
 
 
 class Delays:

@@ -25,9 +25,10 @@ class Line:
 
     def read_ns(self, at_ns: int) -> int:
         """What is shown at `at_ns` of the base."""
-        if at_ns < self.slew_until_ns:
-            return self.target_ns(at_ns) - self.slew_left_ns(at_ns)
-        return at_ns + self.offset_ns + round(self.freq * (at_ns - self.at_ns))
+        target_ns = self.target_ns(at_ns)
+        if at_ns >= self.slew_until_ns:  # mostly; this is where records wait
+            return target_ns
+        return target_ns - self.slew_left_ns(at_ns)
 
     def target_ns(self, at_ns: int) -> int:
         """What is held to be the time."""

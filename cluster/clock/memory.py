@@ -74,9 +74,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def interval_at(self, at_ns: int) -> Interval:
         """Where the offset is at `at_ns`, for certain."""
         shown_ns = self.shown_ns - self.at_ns
-        shown = Interval(shown_ns, shown_ns).widened(self.bound_ns)
-        moved_ns = self.freq * (at_ns - self.at_ns)
-        return shown.moved(moved_ns).widened(self.estimate.stray_ns(at_ns))
+        return self.estimate.carried(Interval(shown_ns, shown_ns).widened(self.bound_ns), at_ns)
 
 
 def recall(path: Path) -> Memory | None:

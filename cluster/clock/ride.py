@@ -10,14 +10,14 @@ from typing import Annotated
 
 import msgspec
 
+from cluster.clock.packet import HIGHEST_STRATUM, LONGEST_DELAY_NS
 from cluster.clock.sample import Sample
 
 HEADER = "Tidehold-Clock"
 SOURCE = "central (poll)"
-LONGEST_DELAY_NS = 1_000_000_000
 
 UnixNs = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-Span = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+Bound = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,8 +28,8 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     sent: UnixNs
-    bound: Span
-    stratum: Annotated[int, msgspec.Meta(ge=1, le=15)]
+    bound: Bound
+    stratum: Annotated[int, msgspec.Meta(ge=1, le=HIGHEST_STRATUM)]
     last_sent: UnixNs | None = None
     last_answered: UnixNs | None = None
 

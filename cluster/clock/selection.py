@@ -25,8 +25,7 @@ class Choice:
 
     def interval_at(self, at_ns: int) -> Interval:
         """Where the offset is at `at_ns`, if a majority of the servers is right."""
-        moved_ns = self.estimate.freq * (at_ns - self.estimate.at_ns)
-        return self.interval.moved(moved_ns).widened(self.estimate.stray_ns(at_ns))
+        return self.estimate.carried(self.interval, at_ns)
 
 
 @dataclass(frozen=True, slots=True)

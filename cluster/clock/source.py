@@ -40,8 +40,7 @@ class Belief:
 
     def interval_at(self, at_ns: int) -> Interval:
         """Where the offset is at `at_ns`, if the server is right."""
-        moved_ns = self.estimate.freq * (at_ns - self.estimate.at_ns)
-        return self.interval.moved(moved_ns).widened(self.estimate.stray_ns(at_ns))
+        return self.estimate.carried(self.interval, at_ns)
 
     def claim_at(self, at_ns: int) -> Interval:
         """The same with the server's own distance from the root."""

@@ -407,7 +407,7 @@ async def test_a_conflict_in_a_page_is_named(node: Api) -> None:
     assert await node.payloads() == [GOOD.payload, OTHER.payload]
 
 
-async def test_records_from_before_the_clock_was_set_say_so(node: Api, central: Api) -> None:
+async def test_records_from_before_the_clock_was_set_say_so(node: Api) -> None:
     """This node has no time server. Only those whose time is the node's, and only where asked
     in a form that people and tools read."""
     await node.post_rows(b'{"stream":"a","payload":{}}\n{"stream":"b","ts":5,"payload":{}}')

@@ -86,6 +86,21 @@ def put_back(node: Program, copy: Path) -> None:
     shutil.copy(copy, node.folder / "node.db")
 
 
+async def backed_up(node: Program, to: Path) -> Path:
+    """A copy of the node as it is now; it goes on."""
+    node.kill()
+    copy = copy_of(node, to)
+    await node.start()
+    return copy
+
+
+async def come_back_as(node: Program, copy: Path) -> None:
+    """The node starts again from a copy of it, or of another."""
+    node.kill()
+    put_back(node, copy)
+    await node.start()
+
+
 async def healed(w: World) -> NodeView:
     """The view after a pull and a push, which bring everything to both sides."""
     before = w.verdict("n1")
@@ -208,16 +223,12 @@ async def test_an_old_backup_is_told_and_healed_both_ways(tmp_path: Path) -> Non
     async with world(tmp_path) as w:
         n1 = await w.node("n1")
         await w.post("n1", new_lines(40))
-        n1.kill()
-        backup = copy_of(n1, tmp_path / "backup.db")
-        await n1.start()
+        backup = await backed_up(n1, tmp_path / "backup.db")
         await w.post("n1", new_lines(60, "b"))
         await w.pull("n1")
         await until_view(w, lambda view: view.records.node == 100, "100 are announced")
 
-        n1.kill()
-        put_back(n1, backup)
-        await n1.start()
+        await come_back_as(n1, backup)
 
         assert (await told(w, "rolled-back")).level == "warning"
         await w.post("n1", new_lines(5, "c"))
@@ -233,16 +244,12 @@ async def test_a_backup_that_has_outgrown_its_old_position_is_told(tmp_path: Pat
     async with world(tmp_path) as w:
         n1 = await w.node("n1")
         await w.post("n1", new_lines(40))
-        n1.kill()
-        backup = copy_of(n1, tmp_path / "backup.db")
-        await n1.start()
+        backup = await backed_up(n1, tmp_path / "backup.db")
         await w.post("n1", new_lines(60, "b"))
         await w.pull("n1")
         await announced(w, 100)
         w.central.kill()
-        n1.kill()
-        put_back(n1, backup)
-        await n1.start()
+        await come_back_as(n1, backup)
         await w.post("n1", new_lines(160, "c"))
 
         await w.central.start()
@@ -261,16 +268,13 @@ async def test_a_fork_behind_what_was_written_down_last_is_told_by_the_tidemark(
         n1 = await w.node("n1")
         await w.post("n1", new_lines(40))
         await announced(w, 40)
-        n1.kill()
-        backup = copy_of(n1, tmp_path / "backup.db")
-        await n1.start()
+        backup = await backed_up(n1, tmp_path / "backup.db")
         await w.post("n1", new_lines(60, "b"))
         await w.pull("n1")
         w.central.kill()
         n1.kill()
         forget_what_came_after(w, 40)
-        put_back(n1, backup)
-        await n1.start()
+        await come_back_as(n1, backup)
         await w.post("n1", new_lines(160, "c"))
 
         await w.central.start()
@@ -305,17 +309,14 @@ async def test_a_clone_and_the_original_after_it_are_told_and_healed(tmp_path: P
     async with world(tmp_path) as w:
         n1 = await w.node("n1")
         await w.post("n1", new_lines(40))
-        n1.kill()
-        clone = copy_of(n1, tmp_path / "clone.db")
-        await n1.start()
+        clone = await backed_up(n1, tmp_path / "clone.db")
         await w.post("n1", new_lines(20, "b"))
         await w.pull("n1")
         await until_view(w, lambda view: view.records.node == 60, "60 are announced")
         n1.kill()
         original = copy_of(n1, tmp_path / "original.db")
 
-        put_back(n1, clone)
-        await n1.start()
+        await come_back_as(n1, clone)
         first = await told(w, "rolled-back")
         await w.post("n1", new_lines(20, "c"))
         await until_view(w, lambda view: view.records.node == 60 and is_known(view), "60 again")
@@ -325,9 +326,7 @@ async def test_a_clone_and_the_original_after_it_are_told_and_healed(tmp_path: P
             lambda view: (view.records.central, view.records.missing_at_node) == (80, 20),
             "what the clone lacks is known",
         )
-        n1.kill()
-        put_back(n1, original)
-        await n1.start()
+        await come_back_as(n1, original)
         second = await told(w, "forked")
 
         view = await until_view(w, is_known, "the difference is known")
