@@ -13,3 +13,9 @@ class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     central: Annotated[Url, msgspec.Meta(description="central's address")] = "http://127.0.0.1:8100"
     token_file: Annotated[Text | None, msgspec.Meta(description="file with the token")] = None
+    workbench: Annotated[
+        Url | None,
+        msgspec.Meta(
+            description="address of run_cluster's workbench, where members can be broken on purpose"
+        ),
+    ] = None

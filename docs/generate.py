@@ -8,7 +8,7 @@ from pathlib import Path
 from central.settings import CentralSettings
 from cluster.local.settings import ClusterSettings
 from cluster.problem import Problem
-from cluster.protocol import central, node
+from cluster.protocol import central, local, node
 from cluster.protocol.shared import Row
 from cluster.protocol.views import Delta
 from cluster.reference import (
@@ -38,6 +38,8 @@ effect. Values stand in the path, in the query (`GET`, `DELETE`) or in a JSON bo
 
 Times are integers: microseconds since 1970-01-01 UTC. Durations say their unit (`_ms`, `_s`).
 Digests and hashes are 16 hex digits.
+
+The [workbench](#workbench) is served by `run_cluster.py` only, for the members that it started.
 
 ## Refusals
 
@@ -115,7 +117,10 @@ def documents() -> dict[str, str]:
             PROTOCOL.splitlines(),
             [""],
             *(exchanges_section(title, own) for title, own in grouped(services).items()),
-            messages_section((*node.EXCHANGES, *central.EXCHANGES), (Row, Problem, Delta)),
+            exchanges_section("Workbench", local.EXCHANGES),
+            messages_section(
+                (*node.EXCHANGES, *central.EXCHANGES, *local.EXCHANGES), (Row, Problem, Delta)
+            ),
             problems_section(),
         ),
         "settings.md": document(
