@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from cluster.lifeline import VARIABLE, Lifeline
-from cluster.local.child import Child, RestartPolicy
+from cluster.local.child import Child, ChildGone, RestartPolicy
 
 QUICK = RestartPolicy(base_s=0.001, cap_s=0.002)
 
@@ -244,6 +244,136 @@ async def test_a_stopped_child_stays_stopped(log: Path) -> None:
     await child.run()
 
     assert (child.state, child.pid) == ("stopped", None)
+
+
+async def test_deaths_by_our_own_hand_are_no_crash_loop(log: Path) -> None:
+    """Each is followed by a new life at once, however long the rest after another death is."""
+    child = python(SLEEP, log, RestartPolicy(base_s=3600.0, cap_s=3600.0, max_deaths=2))
+
+    async with supervised(child):
+        await until(lambda: child.state == "running")
+        pids = [child.pid]
+        for _ in range(4):
+            await child.restart(0.0)
+            pids.append(child.pid)
+
+        assert len({*pids, None}) == 6
+        assert (child.state, child.restarts, child.last_exit) == ("running", 4, -signal.SIGKILL)
+
+
+async def test_a_death_by_another_hand_still_counts(log: Path) -> None:
+    child = python("raise SystemExit(1)", log, RestartPolicy(3600.0, 3600.0, max_deaths=2))
+
+    async with supervised(child) as task:
+        await until(lambda: child.state == "restarting")
+        await child.restart()  # it need not rest any more
+        async with asyncio.timeout(5.0):
+            await task
+
+    assert (child.state, child.restarts, child.last_exit) == ("failed", 1, 1)
+
+
+async def test_what_is_done_between_two_lives_meets_no_process(log: Path) -> None:
+    child = python(SLEEP, log)
+    met: list[bool] = []
+
+    async with supervised(child):
+        await until(lambda: child.state == "running")
+        assert child.pid is not None
+        first = psutil.Process(child.pid)
+        await child.restart(before=lambda: met.append(gone(first)))
+        await child.restart()
+
+    assert met == [True]
+
+
+async def test_a_child_that_is_restarted_with_other_flags_keeps_them(log: Path) -> None:
+    child = python(SLEEP, log)
+
+    async with supervised(child):
+        await until(lambda: child.state == "running")
+        await child.restart(argv=[sys.executable, "-c", "print('other', flush=True); " + SLEEP])
+        await until(lambda: said(log).count("other") == 1)
+        await child.restart(0.0)
+        await until(lambda: said(log).count("other") == 2)
+
+
+async def test_two_restarts_at_the_same_moment_take_turns(log: Path) -> None:
+    child = python(SLEEP, log)
+
+    async with supervised(child):
+        await until(lambda: child.state == "running")
+        await asyncio.gather(child.restart(0.0), child.restart(0.0))
+
+        assert (child.state, child.restarts) == ("running", 2)
+
+
+async def test_a_frozen_child_ends_in_order(log: Path) -> None:
+    """It would hear SIGTERM only after SIGCONT, and be killed for its silence."""
+    code = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit('bye')); "
+    child = python(code + READY + SLEEP, log)
+
+    async with supervised(child):
+        await until(lambda: "ready\n" in said(log))
+        child.freeze()
+        assert child.frozen
+        await child.stop()
+
+    assert (child.last_exit, child.last_line, child.frozen) == (1, "bye", False)
+
+
+async def test_a_thawed_child_goes_on(log: Path) -> None:
+    child = python(READY + SLEEP, log)
+
+    async with supervised(child):
+        await until(lambda: "ready\n" in said(log))
+        assert child.pid is not None
+        process = psutil.Process(child.pid)
+        child.freeze()
+        await until(lambda: process.status() == psutil.STATUS_STOPPED)
+        child.thaw()
+        await until(lambda: process.status() != psutil.STATUS_STOPPED)
+
+        assert (child.frozen, child.restarts) == (False, 0)
+
+
+async def test_stopping_does_not_wait_for_the_grace_of_a_restart(log: Path) -> None:
+    child = python(DEAF + READY + BUSY, log)
+
+    async with supervised(child):
+        await until(lambda: "ready\n" in said(log))
+        restart = asyncio.create_task(child.restart(grace_s=3600.0))
+        await until(lambda: "heard" in said(log))
+        await child.stop(0.0)
+
+        with pytest.raises(ChildGone):
+            await restart
+    assert (child.state, child.restarts) == ("stopped", 0)
+
+
+async def test_who_was_given_up_cannot_be_hurt_any_more(log: Path) -> None:
+    child = python("raise SystemExit(2)", log)
+    await child.run()
+
+    with pytest.raises(ChildGone):
+        await child.restart()
+    with pytest.raises(ProcessLookupError):
+        child.freeze()
+
+
+async def test_what_fails_between_two_lives_ends_the_child(log: Path) -> None:
+    child = python(SLEEP, log)
+    task = asyncio.create_task(child.run())
+    await until(lambda: child.state == "running")
+
+    def fail() -> None:
+        raise OSError("no such disk")
+
+    with pytest.raises(ChildGone):
+        await child.restart(before=fail)
+    with pytest.raises(OSError, match="no such disk"):
+        await task
+    assert (child.state, child.pid) == ("failed", None)
 
 
 async def test_a_program_that_does_not_exist_fails_at_once(log: Path) -> None:
