@@ -55,6 +55,7 @@ from cluster.local.folder import FolderUnusable, claimed
 from cluster.local.members import Cluster, Member, StartFailed, how_ended
 from cluster.local.patience import EndedAtOnce, Patience
 from cluster.local.settings import ClusterSettings, central_flags, node_flags
+from cluster.local.workbench import workbench
 from cluster.peer import PeerFailed, open_session
 from cluster.program import OK, UNUSABLE, USAGE
 from cluster.protocol import central as protocol
@@ -134,12 +135,22 @@ class Visit:
                 )
                 if settings.seconds is not None:
                     phase.reschedule(loop.time() + settings.seconds)
-                await (self._states(cluster) if self._is_headless() else self._console(cluster))
+                async with workbench(cluster, self._token) as address:
+                    await self._look_on(cluster, address)
         except StartFailed as failed:
             self._fail(str(failed))
         if settings.verify and cluster.ready:
             async with self._patience.phase():
                 await asyncio.gather(*(self._make_equal(cluster, node) for node in cluster.nodes))
+
+    async def _look_on(self, cluster: Cluster, address: str) -> None:
+        """What the person sees of it; `address`: where members can be broken meanwhile."""
+        if self._is_headless():
+            token = f'-H "Authorization: Bearer $(cat {self._settings.data}/token)"'
+            self._tell(f"break it: curl -X POST {token} {address}/v1/members/node-1/kill")
+            await self._states(cluster)
+        else:
+            await self._console(cluster, address)
 
     async def _stop(self, cluster: Cluster) -> None:
         begun_s = asyncio.get_running_loop().time()
@@ -153,10 +164,11 @@ class Visit:
         in_front = terminal and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
         return self._settings.headless or not in_front
 
-    async def _console(self, cluster: Cluster) -> None:
+    async def _console(self, cluster: Cluster, address: str) -> None:
         """The console has the terminal until the person leaves it, or its time is up."""
         argv = [sys.executable, "-m", "console", f"--central={cluster.central.url}"]
-        console = Child("console", argv, env=cluster.env, foreground=True)
+        env = cluster.env | {"TIDEHOLD_CONSOLE_WORKBENCH": address}
+        console = Child("console", argv, env=env, foreground=True)
         self._console_open = True
         try:
             with terminal_kept(console):

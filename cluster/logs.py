@@ -62,8 +62,13 @@ def _facts(record: logging.LogRecord) -> dict[str, object]:
 
 
 @contextmanager
-def logging_to(folder: Path, service: str, level: str) -> Iterator[None]:
-    """Log to FOLDER/logs/SERVICE.log, and to the terminal if there is one, while open."""
+def logging_to(
+    folder: Path, service: str, level: str, *, on_terminal: bool = True
+) -> Iterator[None]:
+    """Log to FOLDER/logs/SERVICE.log while open; what matters to standard error, too.
+
+    All of it if that is a terminal; nothing where the terminal is another's (`on_terminal`).
+    """
     (folder / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
     file = _File(folder / "logs" / f"{service}.log", maxBytes=FILE_BYTES, backupCount=FILES)
     file.setFormatter(JsonLines(service))
@@ -72,9 +77,10 @@ def logging_to(folder: Path, service: str, level: str) -> Iterator[None]:
     terminal.setLevel(level)
     if not sys.stderr.isatty():
         terminal.addFilter(_matters)
+    handlers = (file, terminal) if on_terminal else (file,)
     lines: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
     enqueue = _Enqueue(lines)
-    listener = logging.handlers.QueueListener(lines, file, terminal, respect_handler_level=True)
+    listener = logging.handlers.QueueListener(lines, *handlers, respect_handler_level=True)
     root = logging.getLogger()
     root.addHandler(enqueue)
     root.setLevel(level)

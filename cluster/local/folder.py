@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from cluster.logs import logging_to
 from cluster.token import make_token
 
 
@@ -16,6 +17,7 @@ class FolderUnusable(Exception):
 def claimed(folder: Path) -> Iterator[tuple[Path, str]]:
     """The folder, for this program alone, and its token; both are made where they are not there.
 
+    What this program does to its members is logged in there; the terminal is the console's.
     FolderUnusable says why it cannot be had.
     """
     with ExitStack() as stack:
@@ -26,6 +28,7 @@ def claimed(folder: Path) -> Iterator[tuple[Path, str]]:
             lock = stack.enter_context((folder / "lock").open("w"))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             token = make_token(folder / "token")
+            stack.enter_context(logging_to(folder, "run_cluster", "INFO", on_terminal=False))
         except BlockingIOError:
             raise FolderUnusable(
                 f"--data {folder}: another run_cluster.py uses it; stop that one first, "

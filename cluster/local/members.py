@@ -44,6 +44,7 @@ class Member:
 
     name: str
     url: str
+    folder: Path
     child: Child
     peer: Peer
     ports: tuple[tuple[int, Protocol], ...]
@@ -104,6 +105,11 @@ class Cluster:
     def nodes(self) -> list[Member]:
         """In the order of their start."""
         return [member for name, member in self._members.items() if name != "central"]
+
+    @property
+    def members(self) -> list[Member]:
+        """Central, then the nodes."""
+        return list(self._members.values())
 
     @property
     def env(self) -> dict[str, str]:
@@ -189,13 +195,14 @@ class Cluster:
         log = self._folder / "logs" / f"{name}.out"
         log.write_bytes(b"")  # last words must be this run's; the member's own log has the rest
         program, url = name.partition("-")[0], f"http://{HOST}:{ports[0][0]}"
+        folder = self._folder / name
         child = Child(
             name,
-            [sys.executable, "-m", program, f"--data={self._folder / name}", *argv],
+            [sys.executable, "-m", program, f"--data={folder}", *argv],
             log=log,
             env=self.env,
         )
-        return Member(name, url, child, Peer(self._session, url, self._token), ports)
+        return Member(name, url, folder, child, Peer(self._session, url, self._token), ports)
 
     async def _wait_for(self, missing: Callable[[], Awaitable[list[str]]], until_s: float) -> None:
         """Look again and again until nobody is missing. StartFailed when that cannot be."""
