@@ -88,6 +88,8 @@ class SkewedBase:
 
     @property
     def name(self) -> str:
+        if not self._rate:  # the same monotonic readings as without a skew
+            return self._inner.name
         return f"{self._inner.name}{self._rate * 1e6:+g}ppm"
 
     @property

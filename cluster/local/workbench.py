@@ -28,7 +28,7 @@ from cluster.server import base_url, bind, fence, runner_of, serve
 log = logging.getLogger(__name__)
 
 AT_ONCE = 0.0
-SKEWS, SKEW_MS = "--skew-", "--skew-ms="
+SKEW_MS = "--skew-ms="
 
 
 @asynccontextmanager
@@ -159,8 +159,8 @@ def skew_ms(argv: Sequence[str]) -> float:
 
 
 def skewed(argv: Sequence[str], ms: float) -> list[str]:
-    """The same flags with another skew, and neither drift nor skew of before."""
-    return [*(flag for flag in argv if not flag.startswith(SKEWS)), f"{SKEW_MS}{ms}"]
+    """The same flags with another skew; the oscillator stays what it is."""
+    return [*(flag for flag in argv if not flag.startswith(SKEW_MS)), f"{SKEW_MS}{ms}"]
 
 
 def size_of(folder: Path) -> int | None:

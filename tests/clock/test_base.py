@@ -37,6 +37,12 @@ class TestBases:
 
         assert SkewedBase(1200, 100, true).monotonic_ns() - before == SECOND + 100_000
 
+    def test_a_wrong_wall_clock_alone_is_no_other_base(self) -> None:
+        """The oscillator is the same, so a clock's memory goes on; with a drift it cannot."""
+        true = HandBase()
+
+        assert SkewedBase(1200, 0, true).name == true.name != SkewedBase(0, 100, true).name
+
     def test_a_real_base_goes_with_the_raw_clock(self) -> None:
         """Nobody slews it, and reading it twice never goes back."""
         base = RealBase()
