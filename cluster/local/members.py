@@ -26,6 +26,8 @@ from cluster.settings import TOKEN_VARIABLE
 
 ROOT = Path(__file__).parents[2]
 NTP_PORT = 8123
+PORT_FLAGS = {"tcp": "--port", "udp": "--ntp-port"}
+COMMAND_WORDS = 4  # before a member's ports
 READY_S = 20.0
 READY_PER_NODE_S = 0.5  # besides: many nodes on few cores take their time
 UNKNOWN_S = 3.0  # whom central does not know after this was probably removed by an operator
@@ -48,6 +50,11 @@ class Member:
     child: Child
     peer: Peer
     ports: tuple[tuple[int, Protocol], ...]
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What is set at it, besides its folder and its ports."""
+        return self.child.argv[COMMAND_WORDS + len(self.ports) :]
 
     def failure(self) -> str:
         """How the child ended, in one line."""
@@ -152,14 +159,14 @@ class Cluster:
             self._members[name] = make()
         except OSError as error:
             raise StartFailed(f"{name} cannot be started: {error}") from None
-        self._group.create_task(self._keep(name, make), name=f"keep {name}")
+        self._group.create_task(self._keep(name), name=f"keep {name}")
 
-    async def _keep(self, name: str, make: Callable[[], Member]) -> None:
+    async def _keep(self, name: str) -> None:
         """Keep a member alive for as long as that helps, and tell when it does not."""
         try:
             await self._members[name].child.run()
             if self._may_move(name):
-                self._members[name] = make()
+                self._members[name] = self._moved(self._members[name])
                 await self._members[name].child.run()
             why = self._members[name].failure()
         except OSError as error:
@@ -175,30 +182,33 @@ class Cluster:
         return not (known or self._stopping) and self._members[name].may_lack_a_port()
 
     def _make_central(self, flags: Sequence[str]) -> Member:
-        port, ntp_port = self._ports.take(self._port, "tcp"), self._ports.take(NTP_PORT, "udp")
-        argv = [f"--port={port}", f"--ntp-port={ntp_port}", *flags]
-        return self._member("central", argv, (port, "tcp"), (ntp_port, "udp"))
+        return self._member("central", flags, (self._port, "tcp"), (NTP_PORT, "udp"))
 
     def _make_node(self, number: int, flags: Sequence[str]) -> Member:
-        port = self._ports.take(self._port + number, "tcp")
-        (_, (ntp_port, _)) = self.central.ports
-        argv = [
-            f"--name=node-{number}",
-            f"--port={port}",
-            f"--central={self.central.url}",
-            f"--ntp={HOST}:{ntp_port}",
-            *flags,
-        ]
-        return self._member(f"node-{number}", argv, (port, "tcp"))
+        name, (_, (ntp_port, _)) = f"node-{number}", self.central.ports
+        own = [f"--name={name}", f"--central={self.central.url}", f"--ntp={HOST}:{ntp_port}"]
+        return self._member(name, [*own, *flags], (self._port + number, "tcp"))
 
-    def _member(self, name: str, argv: list[str], *ports: tuple[int, Protocol]) -> Member:
+    def _moved(self, member: Member) -> Member:
+        """The same member on other ports. OSError when there are none."""
+        moved = self._member(member.name, member.flags, *member.ports)
+        moved.child.restarts = member.child.restarts + 1
+        return moved
+
+    def _member(self, name: str, flags: Sequence[str], *usual: tuple[int, Protocol]) -> Member:
+        """A member on its usual ports, or on others. OSError when there are none."""
+        ports = tuple((self._ports.take(port, protocol), protocol) for port, protocol in usual)
         log = self._folder / "logs" / f"{name}.out"
         log.write_bytes(b"")  # last words must be this run's; the member's own log has the rest
         program, url = name.partition("-")[0], f"http://{HOST}:{ports[0][0]}"
         folder = self._folder / name
         child = Child(
             name,
-            [sys.executable, "-m", program, f"--data={folder}", *argv],
+            [
+                *(sys.executable, "-m", program, f"--data={folder}"),  # COMMAND_WORDS
+                *(f"{PORT_FLAGS[protocol]}={port}" for port, protocol in ports),
+                *flags,
+            ],
             log=log,
             env=self.env,
         )
