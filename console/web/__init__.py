@@ -1,0 +1,1 @@
+"""The console in a browser: textual-serve's script and wire, behind a front that checks."""
