@@ -1,7 +1,8 @@
 """`python run_cluster.py`: a whole Tidehold on this machine, for as long as you look at it.
 
 It starts central and N nodes as child processes, keeps them alive, and opens the console on the
-terminal. Without a terminal, or with --headless, it prints a line for each node every two seconds.
+terminal. With --web it prints an address that opens the console in a browser on this machine.
+Without a terminal, or with --headless, it prints a line for each node every two seconds.
 All is kept in one folder: the same folder again goes on where the last run ended. With --verify
 both sides are made equal at the end, and their files are compared record by record.
 
@@ -28,6 +29,7 @@ if None in map(
         "prometheus_client",
         "psutil",
         "textual",
+        "textual_serve",
         "uvloop",
         *(["backports"] if sys.version_info < (3, 14) else []),
     ],
@@ -55,6 +57,7 @@ from cluster.local.folder import FolderUnusable, claimed
 from cluster.local.members import Cluster, Member, StartFailed, how_ended
 from cluster.local.patience import EndedAtOnce, Patience
 from cluster.local.settings import ClusterSettings, central_flags, node_flags
+from cluster.local.web_console import serve_console
 from cluster.local.workbench import workbench
 from cluster.peer import PeerFailed, open_session
 from cluster.program import OK, UNUSABLE, USAGE
@@ -76,6 +79,8 @@ def main() -> int:
         settings = load(
             ClusterSettings, "cluster", sys.argv[1:], os.environ, command="python run_cluster.py"
         )
+        if settings.web and settings.headless:
+            raise SettingsWrong("--web, --headless: give only one of them")
         with claimed(Path(settings.data)) as (folder, token):
             code = asyncio.run(Visit(settings, folder, token).run())
     except SettingsWrong as wrong:
@@ -145,12 +150,15 @@ class Visit:
 
     async def _look_on(self, cluster: Cluster, address: str) -> None:
         """What the person sees of it; `address`: where members can be broken meanwhile."""
-        if self._is_headless():
+        env = cluster.env | {"TIDEHOLD_CONSOLE_WORKBENCH": address}
+        if self._settings.web:
+            await self._in_browser(cluster, env)
+        elif self._is_headless():
             token = f'-H "Authorization: Bearer $(cat {self._settings.data}/token)"'
             self._tell(f"break it: curl -X POST {token} {address}/v1/members/node-1/kill")
             await self._states(cluster)
         else:
-            await self._console(cluster, address)
+            await self._console(cluster, env)
 
     async def _stop(self, cluster: Cluster) -> None:
         begun_s = asyncio.get_running_loop().time()
@@ -164,10 +172,9 @@ class Visit:
         in_front = terminal and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
         return self._settings.headless or not in_front
 
-    async def _console(self, cluster: Cluster, address: str) -> None:
+    async def _console(self, cluster: Cluster, env: dict[str, str]) -> None:
         """The console has the terminal until the person leaves it, or its time is up."""
         argv = [sys.executable, "-m", "console", f"--central={cluster.central.url}"]
-        env = cluster.env | {"TIDEHOLD_CONSOLE_WORKBENCH": address}
         console = Child("console", argv, env=env, foreground=True)
         self._console_open = True
         try:
@@ -179,6 +186,15 @@ class Visit:
                 self._fail(line)
         if console.last_exit:
             self._fail(f"the console ended with {how_ended(console)}")
+
+    async def _in_browser(self, cluster: Cluster, env: dict[str, str]) -> None:
+        """The console is at an address; from then on, only what goes wrong is told here."""
+        log = self._folder / "logs" / "web.out"
+        await serve_console(cluster.central.url, env, log, self._announce)
+
+    def _announce(self, address: str) -> None:
+        self._tell(f"\nThe console is at {address}")
+        self._tell("Open it in a browser on this machine; Ctrl-C here stops the cluster.\n")
 
     async def _states(self, cluster: Cluster) -> None:
         """A line for each node, again and again."""

@@ -7,6 +7,8 @@ setting, no token or no terminal.
 import os
 import sys
 
+from textual.constants import DRIVER
+
 from cluster.lifeline import hold_lifeline
 from cluster.settings import TOKEN_VARIABLE, SettingsWrong, load
 from cluster.token import read_token
@@ -25,8 +27,8 @@ def main() -> int:
     except SettingsWrong as wrong:
         print(f"console: {wrong}", file=sys.stderr)
         return USAGE
-    # Textual draws on standard error.
-    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+    # Textual draws on standard error; in a browser (console/web) it has a driver for that.
+    if not (DRIVER or all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))):
         print("console: a terminal is needed on standard input, output and error", file=sys.stderr)
         return USAGE
     token_from = settings.token_file or f"{TOKEN_VARIABLE} (environment)"

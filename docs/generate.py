@@ -20,6 +20,7 @@ from cluster.reference import (
     settings_section,
 )
 from console.settings import ConsoleSettings
+from console.web.settings import WebSettings
 from node.settings import NodeSettings
 
 FOLDER = Path(__file__).parent
@@ -110,6 +111,7 @@ def documents() -> dict[str, str]:
         ("node", "python -m node", NodeSettings),
         ("central", "python -m central", CentralSettings),
         ("console", "python -m console", ConsoleSettings),
+        ("web", "python -m console.web", WebSettings),
         ("cluster", "python run_cluster.py", ClusterSettings),
     )
     return {

@@ -35,6 +35,9 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     ] = False
     skew: Annotated[bool, msgspec.Meta(description="give each node another wrong clock")] = False
     headless: Annotated[bool, msgspec.Meta(description="print lines, open no console")] = False
+    web: Annotated[
+        bool, msgspec.Meta(description="open the console to a browser on this machine instead")
+    ] = False
     seconds: Annotated[
         Annotated[float, msgspec.Meta(gt=0, le=1e9)] | None,
         msgspec.Meta(description="stop after this many seconds"),

@@ -31,7 +31,7 @@ REFUSAL = """\
 <style>
   body {{ max-width: 40em; margin: 15vh auto; padding: 0 1em; line-height: 1.6;
          font-family: ui-monospace, monospace; color: #dde3ea; background: #11161c }}
-  code {{ color: #6fc3df }}
+  code {{ font: inherit; color: #6fc3df }}
 </style>
 <h1>Not let in</h1>
 <p>{why}</p>

@@ -14,10 +14,7 @@ KEY_LENGTH = 43  # 256 bits in base64
 
 
 class WebSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The console in a browser on this machine.
-
-    Each tab is a console of its own; what is set in TIDEHOLD_CONSOLE_... holds for all of them.
-    """
+    """The console in a browser on this machine; TIDEHOLD_CONSOLE_... variables hold in each tab."""
 
     central: Annotated[Url, msgspec.Meta(description="central's address")] = "http://127.0.0.1:8100"
     port: Port = 8180
