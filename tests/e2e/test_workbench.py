@@ -5,12 +5,15 @@ import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
 import pytest
 
 from cluster.exchange import Exchange, Nothing
+from cluster.local.members import NTP_PORT
+from cluster.local.ports import HOST
 from cluster.peer import Peer, PeerFailed, open_session
 from cluster.protocol import central, local
 from cluster.protocol.central import PullAsk, PushAsk
@@ -71,8 +74,11 @@ class Bench:
 
 @pytest.fixture
 async def bench(launch: Launch) -> AsyncIterator[Bench]:
-    cluster = launch("--headless", "--nodes", "1", "--rate", "50", "--port", str(free_port()))
-    await cluster.ready()
+    with socket.socket(type=socket.SOCK_DGRAM) as usual:
+        with suppress(OSError):  # somebody else has it
+            usual.bind((HOST, NTP_PORT))
+        cluster = launch("--headless", "--nodes", "1", "--rate", "50", "--port", str(free_port()))
+        await cluster.ready()
     command, address = await cluster.break_it()
     async with open_session() as session:
         yield Bench(
@@ -91,7 +97,8 @@ async def test_a_killed_node_is_another_process_with_the_same_records(bench: Ben
     after = await bench.do(local.KILL, "node-1")
 
     assert after.pid not in (before.pid, None)
-    assert (after.state, after.restarts, after.last_exit) == ("running", 1, -signal.SIGKILL)
+    assert (after.state, after.last_exit) == ("running", -signal.SIGKILL)
+    assert after.restarts == before.restarts + 1
 
     async def is_back() -> bool:
         view = await bench.node()
@@ -102,14 +109,17 @@ async def test_a_killed_node_is_another_process_with_the_same_records(bench: Ben
 
 
 async def test_central_can_be_killed_and_restarted_too(bench: Bench) -> None:
+    before = (await bench.members())["central"]
+
     killed = await bench.do(local.KILL, "central")
     await bench.is_live("up")
 
     restarted = await bench.do(local.RESTART, "central")
     await bench.is_live("up")
 
-    assert (killed.kind, killed.last_exit, killed.restarts) == ("central", -signal.SIGKILL, 1)
-    assert (restarted.last_exit, restarted.restarts) == (0, 2)  # it stopped in order
+    assert (killed.kind, killed.last_exit) == ("central", -signal.SIGKILL)
+    assert restarted.last_exit == 0  # it stopped in order
+    assert restarted.restarts == killed.restarts + 1 == before.restarts + 2
 
 
 async def test_a_frozen_node_is_missed_until_it_is_thawed(bench: Bench) -> None:
@@ -120,7 +130,6 @@ async def test_a_frozen_node_is_missed_until_it_is_thawed(bench: Bench) -> None:
 
     assert (frozen.frozen, thawed.frozen) == (True, False)
     assert frozen.pid == thawed.pid
-    assert thawed.restarts == 0
 
 
 async def test_a_wiped_node_gets_back_what_central_holds(bench: Bench) -> None:
@@ -133,7 +142,7 @@ async def test_a_wiped_node_gets_back_what_central_holds(bench: Bench) -> None:
         view = await bench.node()
         return view.live == "up" and view.epoch not in (None, epoch)
 
-    assert wiped.restarts == 1
+    assert wiped.last_exit == -signal.SIGKILL
     await holds(has_a_new_epoch, 15.0)
     push = await bench.central.call(central.PUSH, PushAsk("node-1"), timeout_s=ASK_S)
     await succeeded(bench.central, push)
@@ -170,7 +179,7 @@ async def test_a_node_whose_port_was_taken_keeps_its_skew_on_another(bench: Benc
     port = int((await bench.node()).url.rpartition(":")[2])
 
     killed = await bench.do(local.KILL, "node-1")
-    with socket.create_server(("127.0.0.1", port)):  # it is not so far yet
+    with socket.create_server((HOST, port)):  # it is not so far yet
 
         async def has_moved() -> bool:
             view = await bench.node()
@@ -197,6 +206,7 @@ async def test_what_is_frozen_is_no_reason_to_stop_out_of_order(bench: Bench) ->
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 async def test_the_command_that_is_offered_kills_a_node(bench: Bench) -> None:
     """Typed in where run_cluster.py was; the program's own log names what was done."""
+    before = (await bench.members())["node-1"]
     shell = await asyncio.create_subprocess_shell(
         bench.command,
         cwd=bench.cluster.folder.parent,
@@ -206,7 +216,7 @@ async def test_the_command_that_is_offered_kills_a_node(bench: Bench) -> None:
     out, _ = await shell.communicate()
 
     assert b'"name":"node-1"' in out
-    assert (await bench.members())["node-1"].restarts == 1
+    assert (await bench.members())["node-1"].restarts == before.restarts + 1
     log = bench.cluster.folder / "logs" / "run_cluster.log"
     await until(lambda: "node-1 was killed" in log.read_text(), 5.0)
 
