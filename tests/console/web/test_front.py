@@ -7,7 +7,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from cluster.settings import KEY_VARIABLE
 from console.web.app import PAGE
+from console.web.settings import take_key
 from tests.console.web.conftest import visited
 
 EVERYTHING = ("/", "/static/js/textual.js", "/page/console.js", "/ws", "/download/x", "/nothing")
@@ -32,6 +34,15 @@ async def test_every_server_has_another_key() -> None:
     async with visited() as first, visited() as second:
         assert first.key != second.key
         assert (await second.get(f"/?key={first.key}", {})).status == 403
+
+
+def test_a_key_that_was_given_is_not_left_lying_about() -> None:
+    """The consoles that are started have the same environment, and no use for it."""
+    environ = {KEY_VARIABLE: "k" * 43, "HOME": "/"}
+
+    assert take_key(environ) == "k" * 43
+    assert environ == {"HOME": "/"}
+    assert take_key(environ) is None
 
 
 @pytest.mark.parametrize("key", ["", "wrong", "\udcff", "<script>alert(1)</script>"])
@@ -88,8 +99,9 @@ async def test_a_socket_is_only_for_the_own_page(origin: str) -> None:
     async with visited() as visitor:
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await visitor.socket(Origin=origin.format(visitor.port))
+        nameless = await visitor.get("/ws", visitor.cookie)
 
-    assert refused.value.status == 403
+    assert (refused.value.status, nameless.status) == (403, 403)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS"])

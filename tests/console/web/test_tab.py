@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from pathlib import Path
 
 import aiohttp
 import psutil
@@ -124,3 +125,22 @@ async def test_a_server_that_stops_takes_its_consoles_along() -> None:
 
     assert heard == (aiohttp.WSCloseCode.GOING_AWAY, "The console's server was stopped.")
     assert not psutil.pid_exists(pid)
+
+
+async def test_a_file_that_the_console_gives_is_downloaded() -> None:
+    """A screenshot, for example: once, under its own name, never shown as a page of ours."""
+    async with visited([sys.executable, str(Path(__file__).parent / "saving_app.py")]) as visitor:
+        socket = await visitor.socket()
+        await shown(socket)
+        await socket.send_json(["stdin", "s"])
+        while (message := await socket.receive(timeout=10)).type is not aiohttp.WSMsgType.TEXT:
+            pass
+        kind, key = message.json()
+        file = await visitor.get(f"/download/{key}", visitor.cookie)
+        again = await visitor.get(f"/download/{key}", visitor.cookie)
+        await socket.close()
+
+    assert kind == "deliver_file_start"
+    assert (file.status, await file.text()) == (200, "<svg/>")
+    assert file.headers["Content-Disposition"] == "attachment; filename=fleet.svg"
+    assert again.status == 404
