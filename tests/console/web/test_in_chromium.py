@@ -29,7 +29,7 @@ async def test_the_console_lives_in_a_browser(fake: FakeCentral, tmp_path: Path)
         assert await browser.evaluate("location.href") == base
 
         await browser.press("?")
-        await until(lambda: terminal.shows("Help", "Esc closes"))
+        await until(lambda: terminal.shows("Esc closes", "DIVERGED"))
         assert await browser.screenshot() != first
         await browser.press("Escape")
         await until(lambda: not terminal.shows("Esc closes"))
