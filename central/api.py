@@ -11,12 +11,14 @@ from cluster import VERSION
 from cluster.clock.report import state_of
 from cluster.clock.state import ClockState
 from cluster.exchange import Nothing
+from cluster.gate import role_of
 from cluster.metrics import clock_metrics, metrics_response
 from cluster.openapi import document_response
 from cluster.pages import answer_page
 from cluster.problem import Refusal
 from cluster.protocol import central as protocol
 from cluster.protocol import shared
+from cluster.protocol.node import SourceChange
 from cluster.protocol.shared import Health
 from cluster.protocol.views import CentralStatus, NodeView, Run
 from cluster.records import Filter
@@ -35,6 +37,10 @@ def routes() -> list[web.RouteDef]:
         serve(protocol.HELLO, hello),
         serve(protocol.NODE, node),
         serve(protocol.NODE_CLOCK, node_clock),
+        serve(protocol.NODE_POLLS, node_polls),
+        serve(protocol.TEST, test),
+        serve(protocol.SOURCE, source),
+        serve(protocol.SYNC_CLOCK, sync_clock),
         serve(protocol.CHANGE, change),
         serve(protocol.REMOVE, remove),
         serve(protocol.PULL, pull),
@@ -67,7 +73,7 @@ async def openapi(request: web.Request, ask: Nothing) -> web.Response:
 
 
 async def status(request: web.Request, ask: Nothing) -> CentralStatus:
-    return await request.app[PARTS].status()
+    return await request.app[PARTS].status(role_of(request))
 
 
 async def nodes(request: web.Request, ask: Nothing) -> protocol.NodeList:
@@ -78,9 +84,29 @@ async def node(request: web.Request, ask: protocol.Named) -> NodeView:
     return request.app[PARTS].fleet.lane(ask.name).view()
 
 
-async def node_clock(request: web.Request, ask: protocol.ClockHistoryAsk) -> protocol.ClockHistory:
+async def node_clock(request: web.Request, ask: protocol.HistoryAsk) -> protocol.ClockHistory:
     lane = request.app[PARTS].fleet.lane(ask.name)
     return protocol.ClockHistory(lane.clock.history.points(ask.since))
+
+
+async def node_polls(request: web.Request, ask: protocol.HistoryAsk) -> protocol.PollHistory:
+    lane = request.app[PARTS].fleet.lane(ask.name)
+    return protocol.PollHistory(lane.polls.points(ask.since))
+
+
+async def test(request: web.Request, ask: protocol.Address) -> protocol.NodeFound:
+    return await request.app[PARTS].fleet.test(ask.url)
+
+
+async def source(request: web.Request, ask: protocol.SourceSet) -> NodeView:
+    lane = request.app[PARTS].fleet.lane(ask.name)
+    await lane.set_source(SourceChange(ask.running, ask.rate))
+    await lane.poll_now()
+    return lane.view()
+
+
+async def sync_clock(request: web.Request, ask: protocol.Named) -> ClockState:
+    return await request.app[PARTS].fleet.lane(ask.name).sync_clock()
 
 
 async def hello(request: web.Request, ask: protocol.Hello) -> NodeView:
@@ -168,7 +194,7 @@ async def metrics(request: web.Request, ask: Nothing) -> web.StreamResponse:
     for lane in parts.fleet.lanes():
         if (number := lane.view().records.missing_at_central) is not None:
             missing.add_metric([lane.name], number)
-    status = await parts.status()
+    status = await parts.status(role_of(request))
     figures: list[Metric] = [
         by_state,
         missing,

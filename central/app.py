@@ -27,6 +27,7 @@ from cluster.clock.memory import MEMORY_FILE, recall
 from cluster.clock.sample import Server
 from cluster.clock.verdict import Limits
 from cluster.clock.watch import Watch
+from cluster.gate import Gate
 from cluster.peer import Peer, open_session
 from cluster.problem import Refusal
 from cluster.protocol.central import EXCHANGES, JournalAsk
@@ -35,10 +36,15 @@ from cluster.settings import parse_servers
 from cluster.throttle import UNLIMITED
 
 
-def build_app(settings: CentralSettings, token: str) -> web.Application:
-    """Central's application. SettingsWrong for a wrong --ntp."""
+def build_app(
+    settings: CentralSettings, token: str, viewer_token: str | None = None
+) -> web.Application:
+    """Central's application. SettingsWrong for a wrong --ntp.
+
+    Who has the viewer's token may look and nothing else.
+    """
     servers = parse_servers(settings.ntp)
-    app = web.Application(middlewares=[fence(token, EXCHANGES)])
+    app = web.Application(middlewares=[fence(Gate(token, viewer_token), EXCHANGES)])
     app.add_routes(routes())
     app.cleanup_ctx.append(lambda app: _parts(app, settings, token, servers))
     app.on_shutdown.append(_end_streams)
@@ -76,6 +82,7 @@ async def _parts(
             clock,
             tasks,
             asyncio.Semaphore(settings.runs_at_once),
+            settings.runs_at_once,
             settings.poll_interval,
             lambda url, throttle=UNLIMITED: Peer(session, url, token, throttle),
             settings.max_rate,

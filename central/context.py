@@ -25,6 +25,7 @@ class Context:
     clock: ClusterClock
     tasks: Background
     slots: asyncio.Semaphore  # how many nodes may replicate at the same time
+    runs_at_once: int
     poll_interval_s: float
     peer: Callable[..., Peer]  # by base URL, and a throttle
     max_rate: float | None = None  # bytes a second that runs of one node may move

@@ -4,9 +4,12 @@ import asyncio
 from contextlib import suppress
 
 from central.context import Context
-from central.lane import Lane
+from central.lane import POLL_TIMEOUT_MAX_S, Lane
+from central.link import Link, unreachable
+from cluster.clock.verdict import word_of
+from cluster.peer import PeerFailed
 from cluster.problem import Refusal
-from cluster.protocol.central import Gone, Hello, NodeChange
+from cluster.protocol.central import Gone, Hello, NodeChange, NodeFound
 from cluster.protocol.views import Run, RunKind, StateCounts
 
 REMOVED = "an operator removes the node"
@@ -80,6 +83,27 @@ class Fleet:
             for run in self._context.runs.open_of(name):  # scheduled by a last poll
                 await self._context.runs.end(run, state="cancelled", error=REMOVED)
             return Gone(name, kept)
+
+    async def test(self, url: str) -> NodeFound:
+        """Ask an address once who is there. Refusal `node_unreachable` when nobody answers so."""
+        link = Link(self._context.peer(url), "")
+        try:
+            polled = await link.anybody(POLL_TIMEOUT_MAX_S)
+        except PeerFailed as failure:
+            raise unreachable(failure) from None
+        status = polled.status
+        limits = self._context.clock_limits
+        return NodeFound(
+            name=status.node,
+            rtt_ms=round(polled.rtt_s * 1000, 3),
+            version=status.version,
+            epoch=status.epoch,
+            records=status.records.count,
+            drift_ms=status.clock.drift_ms,
+            bound_ms=status.clock.bound_ms,
+            clock_word=word_of(status.clock, status.uptime_s, limits),
+            known_as=status.node if status.node in self._lanes else None,
+        )
 
     async def ask_run(self, name: str, kind: RunKind, mode: str) -> Run:
         """Queue a run for a node."""

@@ -92,7 +92,14 @@ def _store(lines: list[Unnumbered], sql: sqlite3.Connection) -> int:
 
 
 def _select(ask: JournalAsk, sql: sqlite3.Connection) -> list[JournalLine]:
-    wanted = (("seq > ?", ask.after), ("level = ?", ask.level), ("node = ?", ask.node))
+    wanted = (
+        ("seq > ?", ask.after),
+        ("seq < ?", ask.before),
+        ("level = ?", ask.level),
+        ("node = ?", ask.node),
+        ("kind = ?", ask.kind),
+        ("instr(lower(text || ' ' || coalesce(node, '')), lower(?))", ask.text),
+    )
     chosen = [(text, value) for text, value in wanted if value is not None]
     where = " AND ".join(text for text, _ in chosen) or "1"
     order = "DESC" if ask.after is None else "ASC"

@@ -14,6 +14,7 @@ from random import Random
 from yarl import URL
 
 from central.context import Context
+from central.history import PollHistory
 from central.lineage import Lineage
 from central.link import Link, Polled
 from central.liveness import ANSWERED, Liveness, missed
@@ -25,10 +26,11 @@ from central.standing import Judgement, Standing, Tidemark, judge
 from central.tally import Tally
 from cluster.backoff import Backoff
 from cluster.clock.ride import HEADER
+from cluster.clock.state import ClockState
 from cluster.peer import NO_HEADERS, PeerFailed
 from cluster.problem import Refusal
-from cluster.protocol.node import NodeStatus
-from cluster.protocol.views import Level, Live, NodeRecords, NodeView
+from cluster.protocol.node import NodeStatus, SourceChange
+from cluster.protocol.views import Level, Live, NodeRecords, NodeView, PollPoint
 from cluster.settings import LOOPBACK
 from cluster.throttle import Throttle
 
@@ -56,6 +58,7 @@ class Lane:
         self._standing = Standing()
         self._rtt_ms: float | None = None
         self.clock = NodeClock(context, name)
+        self.polls = PollHistory()
         self._last_seen: int | None = None
         self._proven: int | None = None
         self._next_try: int | None = None
@@ -79,6 +82,19 @@ class Lane:
         """The node is at this address from now on."""
         self.url = url
         self._link = Link(self._context.peer(url), self.name)
+
+    async def set_source(self, change: SourceChange) -> None:
+        """Start, stop or pace the node's own source. Refusal when it does not do so."""
+        state = await self._link.set_source(change)
+        doing = f"makes {state.rate:g} records a second" if state.running else "is stopped"
+        self._context.journal.write("info", "source", f"its source {doing}, as asked", self.name)
+
+    async def sync_clock(self) -> ClockState:
+        """Have the node correct its clock now. Refusal when it cannot."""
+        clock = await self._link.sync_clock()
+        text = f"its clock was corrected, as asked: {clock.status}"
+        self._context.journal.write("info", "clock-sync", text, self.name)
+        return clock
 
     def start(self) -> None:
         self._loops = [
@@ -143,6 +159,17 @@ class Lane:
         self._tell(before)  # before our own database is asked, which may take its time
         if polled is not None:
             await self._compare(polled, sent_us)
+        self._remember(polled)
+
+    def _remember(self, polled: Polled | None) -> None:
+        """The poll goes into the history, also when it was missed."""
+        at_central = self._judgement.records.central
+        if polled is None or self._last_seen is None:
+            point = PollPoint(self._context.clock.now_us(), None, None, at_central)
+        else:
+            at_node = polled.status.records.count
+            point = PollPoint(self._last_seen, self._rtt_ms, at_node, at_central)
+        self.polls.add(point)
 
     async def _compare(self, polled: Polled, sent_us: int) -> None:
         """Judge by the digests; what is to be proven or looked into is the runner's work."""

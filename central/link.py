@@ -13,19 +13,27 @@ from typing import Any
 
 from cluster import arrival, page_file
 from cluster.arrival import CheckedPage
+from cluster.clock.state import ClockState
 from cluster.digest import ID_DIGITS, Digest, bounds, children, total
-from cluster.exchange import SQLITE, AskT, Exchange, Nothing
+from cluster.exchange import SQLITE, AskT, Exchange, Nothing, ReplyT
 from cluster.inside import Inside, digest_of
 from cluster.page_file import CHECKSUM, PageFile
 from cluster.peer import NO_HEADERS, Peer, PeerFailed
 from cluster.problem import Refusal
 from cluster.protocol import node as protocol
+from cluster.protocol.node import SourceState
 from cluster.protocol.shared import POSITION_MAX, Receipt
 from cluster.record import RowError, id_text, parse_id
 
+RELAY_TIMEOUT_S = 15.0
 TRANSFER_TIMEOUT_S = 60.0  # one page, even on a slow line
 #: A page of at most this many records is compressed even where that saves no time.
 SMALL_PAGE = 1_000
+
+
+def unreachable(failure: PeerFailed) -> Refusal:
+    """What central tells somebody for whom it has asked a node in vain."""
+    return Refusal("node_unreachable", f"{failure.reason}: {failure.detail}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +67,35 @@ class Link:
         return self._peer.bytes_moved
 
     async def status(self, timeout_s: float, headers: Mapping[str, str] = NO_HEADERS) -> Polled:
+        polled = await self.anybody(timeout_s, headers)
+        if polled.status.node != self.name:
+            raise PeerFailed("wrong_node", f"{polled.status.node} answers there, not {self.name}")
+        return polled
+
+    async def anybody(self, timeout_s: float, headers: Mapping[str, str] = NO_HEADERS) -> Polled:
+        """The status of whoever answers at the address."""
         start = time.monotonic()
         status = await self._peer.call(
             protocol.STATUS, Nothing(), timeout_s=timeout_s, headers=headers, compress=True
         )
-        if status.node != self.name:
-            raise PeerFailed("wrong_node", f"{status.node} answers there, not {self.name}")
         return Polled(status, time.monotonic() - start)
+
+    async def set_source(self, change: protocol.SourceChange) -> SourceState:
+        """Refusal in the node's own words, or `node_unreachable`."""
+        return await self._relay(protocol.SOURCE, change)
+
+    async def sync_clock(self) -> ClockState:
+        """Refusal in the node's own words, or `node_unreachable`."""
+        return await self._relay(protocol.CLOCK_SYNC, Nothing())
+
+    async def _relay(self, exchange: Exchange[AskT, ReplyT], ask: AskT) -> ReplyT:
+        """Ask the node on behalf of somebody who waits."""
+        try:
+            return await self._peer.call(exchange, ask, timeout_s=RELAY_TIMEOUT_S)
+        except PeerFailed as failure:
+            if failure.problem is not None and failure.problem.code in exchange.refusals:
+                raise Refusal(failure.problem.code, failure.problem.detail) from None
+            raise unreachable(failure) from None
 
     async def page(self, epoch: str, after: int, limit: int, upto: int) -> Arrived:
         """PeerFailed `epoch_changed` when the node's database is another one by now."""

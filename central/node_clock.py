@@ -7,7 +7,7 @@ reach.
 """
 
 from central.context import Context
-from central.history import History
+from central.history import ClockHistory
 from cluster.clock.packet import HIGHEST_STRATUM
 from cluster.clock.report import summary_of
 from cluster.clock.ride import Ticket
@@ -24,7 +24,7 @@ class NodeClock:
         self.word: ClockWord | None = None
         self.apart_ms: float | None = None  # the node's cluster clock minus central's
         self.agrees: bool | None = None
-        self.history = History()
+        self.history = ClockHistory()
         self._context = context
         self._name = name
         self._last: tuple[int, int] | None = None  # when the last answered poll went and came

@@ -13,7 +13,7 @@ from cluster import VERSION
 from cluster.clock.report import summary_of
 from cluster.clock.verdict import word_of
 from cluster.protocol.shared import Disk
-from cluster.protocol.views import CentralStatus, TimeService
+from cluster.protocol.views import CentralStatus, Role, TimeService
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,8 @@ class Parts:
     boot: str
     started: float  # monotonic seconds
 
-    async def status(self) -> CentralStatus:
-        """Central's own state now."""
+    async def status(self, role: Role) -> CentralStatus:
+        """Central's own state now, for somebody who may do so much."""
         context = self.context
         database = context.store.database
         clock, server = summary_of(context.clock), self.time_server
@@ -42,6 +42,8 @@ class Parts:
             records=await context.store.count(),
             runs_open=context.runs.open_count,
             poll_interval_s=context.poll_interval_s,
+            runs_at_once=context.runs_at_once,
+            role=role,
             clock=clock,
             clock_word=word_of(clock, uptime_s, context.clock_limits),
             time=TimeService(server.port, server.answered, server.limited, server.ignored),

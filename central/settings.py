@@ -48,4 +48,8 @@ class CentralSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         msgspec.Meta(gt=0, le=86_400_000, description="a clock certainly over this is BAD"),
     ] = 500.0
     token_file: Annotated[Text | None, msgspec.Meta(description="file with the token")] = None
+    viewer_token_file: Annotated[
+        Text | None,
+        msgspec.Meta(description="file with another token, of those who may only look"),
+    ] = None
     log_level: LogLevel = "INFO"

@@ -11,10 +11,12 @@ from aiohttp import web
 
 from central.board import Board, Watcher
 from central.parts import PARTS, Parts
+from cluster.gate import role_of
 from cluster.protocol import central as protocol
-from cluster.protocol.views import Delta, Snapshot
+from cluster.protocol.views import CentralStatus, Delta, Role, Snapshot
 
 PING_S = 5.0
+STATUS_S = 5.0  # between two of central's own states
 WRITE_S = 20.0
 FLUSH_S = 0.25  # between two deltas to the same console
 
@@ -23,6 +25,7 @@ async def stream(request: web.Request, ask: protocol.StreamAsk) -> web.StreamRes
     """Events until the console leaves, falls too far behind, or central stops."""
     parts = request.app[PARTS]
     since = ask.since if ask.since is not None else _last_event(request)
+    role = role_of(request)
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
     )
@@ -30,23 +33,27 @@ async def stream(request: web.Request, ask: protocol.StreamAsk) -> web.StreamRes
     board = parts.context.board
     try:
         with board.watch() as watcher:
-            await _write(response, _event("snapshot", await _snapshot(parts, since), board))
+            await _write(response, _event("snapshot", await _snapshot(parts, since, role), board))
+            told_s = asyncio.get_running_loop().time()
             while not watcher.ended:
-                await _write(response, await _next(parts, watcher))
+                status, now_s = None, asyncio.get_running_loop().time()
+                if now_s - told_s >= STATUS_S:
+                    status, told_s = await parts.status(role), now_s
+                await _write(response, await _next(parts, watcher, status))
                 await asyncio.sleep(FLUSH_S)
     except (ConnectionError, TimeoutError):
         pass  # the console has gone or reads no more; there is nobody to tell
     return response
 
 
-async def _next(parts: Parts, watcher: Watcher) -> bytes:
+async def _next(parts: Parts, watcher: Watcher, status: CentralStatus | None) -> bytes:
     """The next delta or, after a while without any change, a ping."""
     try:
         async with asyncio.timeout(PING_S):
             await watcher.wait()
     except TimeoutError:
         return b": ping\n\n"
-    return _event("delta", _delta(parts, watcher), parts.context.board)
+    return _event("delta", _delta(parts, watcher, status), parts.context.board)
 
 
 async def _write(response: web.StreamResponse, event: bytes) -> None:
@@ -60,18 +67,19 @@ def _last_event(request: web.Request) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
-async def _snapshot(parts: Parts, since: int) -> Snapshot:
+async def _snapshot(parts: Parts, since: int, role: Role) -> Snapshot:
     board = parts.context.board
     return Snapshot(
         now=parts.context.clock.now_us(),
-        status=await parts.status(),
+        role=role,
+        status=await parts.status(role),
         nodes=list(board.nodes.values()),
         runs=list(board.runs.values()),
         journal=[line for line in board.lines if line.seq > since],
     )
 
 
-def _delta(parts: Parts, watcher: Watcher) -> Delta:
+def _delta(parts: Parts, watcher: Watcher, status: CentralStatus | None) -> Delta:
     board = parts.context.board
     delta = Delta(
         now=parts.context.clock.now_us(),
@@ -79,6 +87,7 @@ def _delta(parts: Parts, watcher: Watcher) -> Delta:
         runs=[board.runs[number] for number in sorted(watcher.runs) if number in board.runs],
         journal=watcher.lines,
         gone=sorted(watcher.gone),
+        status=status,
     )
     watcher.clear()
     return delta

@@ -7,7 +7,6 @@ log only; `run` binds the port first, opens the app, and stops on a signal or on
 
 import asyncio
 import errno
-import hmac
 import logging
 import re
 import signal
@@ -21,6 +20,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from cluster.compression import NAME, WORTH_BYTES, NotCompressed, compress, decompress
 from cluster.exchange import JSON, AskT, Exchange, ReplyT
+from cluster.gate import Gate
 from cluster.handler import Runner, problem_response
 from cluster.logs import GREETING
 from cluster.problem import Refusal
@@ -35,8 +35,6 @@ SHUTDOWN_S = 5.0
 KEEPALIVE_S = 75.0
 INLINE_BYTES = 32 * 1024  # work on more than this would hold up everybody else's requests
 BODY_S = 60.0  # for a whole body to come in
-NO_TOKEN = "send Authorization: Bearer TOKEN"
-WRONG_TOKEN = f"not the token that this service was started with; {NO_TOKEN}"
 
 
 class PortTaken(Exception):
@@ -160,17 +158,19 @@ def _wishes(kind: str, ranges: dict[str, float]) -> list[tuple[int, float]]:
     return [(exact, ranges[one]) for exact, one in fitting if one in ranges]
 
 
-def fence(token: str, exchanges: tuple[Exchange[Any, Any], ...]) -> Middleware:
-    """Nobody in without the token; nothing out but replies and problems."""
+def fence(gate: Gate | str, exchanges: tuple[Exchange[Any, Any], ...]) -> Middleware:
+    """Nobody in who does not pass the gate; nothing out but replies and problems.
+
+    `gate`: or the one token that opens everything.
+    """
     public = {exchange.path for exchange in exchanges if exchange.public}
-    expected = f"Bearer {token}".encode()
+    gate = Gate(gate) if isinstance(gate, str) else gate
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-            if request.path not in public and not hmac.compare_digest(given, expected):
-                raise Refusal("unauthorized", WRONG_TOKEN if given else NO_TOKEN)
+            if request.path not in public:
+                gate.admit(request)
             return await handler(request)
         except Refusal as refusal:
             return problem_response(refusal.problem)

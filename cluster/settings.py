@@ -19,6 +19,7 @@ from cluster.shape import END, explain, shape
 
 PREFIX = "TIDEHOLD"
 TOKEN_VARIABLE = f"{PREFIX}_TOKEN"
+VIEWER_TOKEN_VARIABLE = f"{PREFIX}_VIEWER_TOKEN"
 KEY_VARIABLE = f"{PREFIX}_KEY"  # opens the console in a browser
 
 Text = Annotated[str, shape(r"^[^\0]{1,4096}" + END, "a text of 1-4096 characters")]

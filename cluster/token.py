@@ -6,7 +6,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from cluster.settings import TOKEN_VARIABLE, SettingsWrong
+from cluster.settings import TOKEN_VARIABLE, VIEWER_TOKEN_VARIABLE, SettingsWrong
 
 LENGTH_MIN = 16
 MAKES_ONE = "openssl rand -hex 32 makes one"
@@ -21,6 +21,21 @@ def read_token(token_file: str | None, environ: Mapping[str, str]) -> str:
             f"a token is needed: set {TOKEN_VARIABLE} or give --token-file FILE ({MAKES_ONE})"
         )
     return _good(text, TOKEN_VARIABLE)
+
+
+def read_viewer_token(
+    token_file: str | None, environ: Mapping[str, str], operator: str
+) -> str | None:
+    """The token of those who may only look, where there is one. SettingsWrong when it is bad."""
+    if token_file is not None:
+        token = _in_file(Path(token_file), f"--viewer-token-file {token_file}")
+    elif text := environ.get(VIEWER_TOKEN_VARIABLE):
+        token = _good(text, VIEWER_TOKEN_VARIABLE)
+    else:
+        return None
+    if token == operator:
+        raise SettingsWrong("the viewers' token is the operator's: make another one")
+    return token
 
 
 def make_token(path: Path) -> str:

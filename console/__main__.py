@@ -32,7 +32,7 @@ def main() -> int:
         print("console: a terminal is needed on standard input, output and error", file=sys.stderr)
         return USAGE
     token_from = settings.token_file or f"{TOKEN_VARIABLE} (environment)"
-    app = ConsoleApp(settings.central, secret, token_from=token_from)
+    app = ConsoleApp(settings, secret, token_from=token_from)
     app.run()
     return app.return_code or 0
 

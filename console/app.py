@@ -1,6 +1,6 @@
-"""The console: wires the feed, the store and the screens, and does what keys ask for.
+"""The console: wires the feed, the store and the screens.
 
-One worker reads the stream into the store; four times a second the screen in sight is told what
+One worker reads the stream into the store; several times a second the screen in sight is told what
 has changed. Losing central is a state to be shown, never an end.
 """
 
@@ -9,69 +9,67 @@ import os
 import random
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import Any, ClassVar
 
-from textual import events
-from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.notifications import Notify
+from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.worker import Worker, WorkerCancelled, WorkerFailed, WorkerState
 
 from cluster.backoff import Backoff
 from cluster.peer import Peer, PeerFailed, open_session
-from console import format as fmt
-from console.commands import Commands, explain
+from console import themes
+from console.ascii import AsciiOnly
+from console.commands import Commands
+from console.desk import FAILED_S, Desk
 from console.feed import LOST_S, Feed
-from console.screens.dialog import Dialog, Note, NotLetIn
+from console.keymap import Place
+from console.orders import Orders
+from console.palette import Palette
+from console.screens.dialog import Note, NotLetIn
 from console.screens.fleet import FleetScreen
 from console.screens.help import help_lines, not_let_in_lines
 from console.screens.journal import JournalScreen
 from console.screens.node import NodeScreen
 from console.screens.runs import RunsScreen
 from console.screens.view import View
-from console.store import Store
+from console.screens.workbench import WorkbenchScreen
+from console.settings import ConsoleSettings
+from console.workbench import Workbench
 
-Severity = Literal["information", "warning", "error"]
-
-FLUSH_S = 0.25
+FLUSH_S, FLUSH_SLOW_S = 0.25, 2.0
 HOLD_ORDER_S = 2.0
 DEAF_S = 0.3
-ASKING_S = 30.0  # longer than any answer is waited for
 RETRY_FIRST_S, RETRY_MAX_S = 1.0, 30.0
-WIDTHS = [(0, "-narrow"), (130, "-wide")]
+WIDTHS = [(0, "-narrow"), (120, "-wide"), (140, "-wider")]
 HEIGHTS = [(0, "-low"), (34, "-tall")]
 
 
-class ConsoleApp(App[None]):
+class ConsoleApp(Desk):
     """`deaf_s`: how long a new dialog takes no key; the tests set it to 0."""
 
-    CSS_PATH = "console.tcss"
+    CSS_PATH = Path(__file__).parent / "console.tcss"  # also for whoever inherits
     TITLE = "Tidehold"
-    ENABLE_COMMAND_PALETTE = False
+    COMMANDS: ClassVar[set[type[Palette]]] = {Palette}  # type: ignore[assignment]
     DEFAULT_MODE = "fleet"
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "fleet": FleetScreen,
         "runs": RunsScreen,
         "journal": JournalScreen,
+        "workbench": WorkbenchScreen,
     }
     HORIZONTAL_BREAKPOINTS = WIDTHS
     VERTICAL_BREAKPOINTS = HEIGHTS
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+q,ctrl+c", "leave", "Quit", priority=True),
-        Binding("q", "leave", "Quit"),
-        Binding("1", "place('fleet')", "Fleet"),
-        Binding("2", "place('runs')", "Runs"),
-        Binding("3", "place('journal')", "Journal"),
-        Binding("question_mark,f1", "help", "Help"),
+        Binding("ctrl+q,ctrl+c", "leave", "Quit", priority=True, show=False),
     ]
 
     def __init__(
         self,
-        central_url: str,
+        settings: ConsoleSettings,
         token: str,
         *,
         token_from: str = "TIDEHOLD_TOKEN",
@@ -80,34 +78,44 @@ class ConsoleApp(App[None]):
         backoff: Backoff | None = None,
         lost_s: float = LOST_S,
     ) -> None:
-        super().__init__()
-        self.central_url = central_url.rstrip("/")
+        self.settings = settings
         self.token_from = token_from
-        self.store = Store()
+        super().__init__(deaf_s=deaf_s, hold_order_s=hold_order_s)
         self._token = token
-        self._deaf_s = deaf_s
-        self._hold_order_s = hold_order_s
         self._backoff = backoff or Backoff(RETRY_FIRST_S, RETRY_MAX_S, random.Random())
         self._lost_s = lost_s
         self._listening: Worker[None] | None = None
-        self._key_at = time.monotonic() - hold_order_s
         self._second = -1
         self._told_refusals = 0
+        self._ascii_only = AsciiOnly(enabled=settings.ascii)
         if "TEXTUAL_ANIMATIONS" not in os.environ:
             self.animation_level = "none"
+        for theme in themes.OWN:
+            self.register_theme(theme)
+        if "TEXTUAL_THEME" not in os.environ:
+            self.theme = themes.NAMES[settings.theme]
+
+    def get_line_filters(self) -> list[LineFilter]:
+        """ASCII comes last, when all else is drawn."""
+        own = [self._ascii_only] if self._ascii_only.enabled else []
+        return [*super().get_line_filters(), *own]
 
     async def on_load(self) -> None:
         self._session = open_session()
-        peer = Peer(self._session, self.central_url, self._token)
-        address = self.central_url.partition("://")[2]
+        central = self.settings.central.rstrip("/")
+        peer = Peer(self._session, central, self._token)
+        address = central.partition("://")[2]
         self.commands = Commands(peer)
+        self.orders = Orders(self.store, self.commands)
         self.feed = Feed(self.store, peer, self._backoff, address=address, lost_s=self._lost_s)
+        if (workbench := self.settings.workbench) is not None:
+            self.workbench = Workbench(Peer(self._session, workbench, self._token))
 
     def on_mount(self) -> None:
         # Whoever ends this process gets the terminal back as it was.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
         self._listen()
-        self.set_interval(FLUSH_S, self._tell_view)
+        self.set_interval(FLUSH_SLOW_S if self.settings.slow else FLUSH_S, self._tell_view)
 
     async def on_unmount(self) -> None:
         for worker in list(self.workers):
@@ -115,25 +123,6 @@ class ConsoleApp(App[None]):
             with suppress(WorkerCancelled, WorkerFailed):
                 await worker.wait()
         await self._session.close()
-
-    async def on_event(self, event: events.Event) -> None:
-        if isinstance(event, events.Key | events.Paste):
-            self._key_at = time.monotonic()
-            screen = self.screen
-            deaf = isinstance(screen, Dialog) and screen.is_younger_than(self._deaf_s)
-            if deaf and getattr(event, "key", "") not in ("ctrl+q", "ctrl+c"):
-                return
-        await super().on_event(event)
-
-    @property
-    def order_is_held(self) -> bool:
-        """Rows keep their places while somebody is about to act on one."""
-        pressed = time.monotonic() - self._key_at < self._hold_order_s
-        return pressed or isinstance(self.screen, Dialog)
-
-    def _let_order_go(self) -> None:
-        """The key that opened another screen does not hold the order there."""
-        self._key_at = time.monotonic() - self._hold_order_s
 
     @property
     def view(self) -> View | None:
@@ -143,82 +132,68 @@ class ConsoleApp(App[None]):
                 return screen
         return None
 
-    def action_place(self, mode: str) -> None:
-        """Fleet, Runs or Journal, without what lies over it."""
-        came = mode != self.current_mode
+    def do_fleet(self) -> None:
+        self._go_to("fleet")
+
+    def do_runs(self) -> None:
+        self._go_to("runs")
+
+    def do_journal(self) -> None:
+        self._go_to("journal")
+
+    def do_workbench(self) -> None:
+        self._go_to("workbench")
+
+    def _go_to(self, place: Place) -> None:
+        """One of the tabs, without what lies over it."""
+        came = place != self.current_mode
         if came:
-            self.switch_mode(mode)
-        self._let_order_go()
+            self.switch_mode(place)
+        self.let_order_go()
         while len(self.screen_stack) > 1:
             self.pop_screen()
         if came and self.view is not None:
             self.view.begin()
 
-    def action_go_back(self) -> None:
-        if len(self.screen_stack) > 1:
-            self.pop_screen()
-            self._let_order_go()
+    def open_node(self, name: str) -> None:
+        """The details of a node; its earlier runs and its past are asked for."""
+        self.push_screen(NodeScreen(name))
+        self.let_order_go()
+        self.work(self._load_runs(name))
+        self.look_back(name)
+
+    def look_back(self, name: str) -> None:
+        """Ask how a node went, for its plots."""
+        if name not in self.store.histories:
+            self.work(self._load_history(name))
+
+    def do_leave(self) -> None:
+        self.exit()
 
     def action_leave(self) -> None:
         self.exit()
 
-    def action_help(self) -> None:
-        self.open_dialog(Note("Help", help_lines(), wide=True))
-
-    def open_dialog(
-        self, dialog: Dialog, answered: Callable[[bool | None], None] | None = None
-    ) -> None:
-        """Put a dialog over the screen, and no toast over the dialog."""
-        self.unsay()
-        self.push_screen(dialog, answered)
-
-    def open_node(self, name: str) -> None:
-        """The details of a node; its earlier runs are asked for."""
-        self.push_screen(NodeScreen(name))
-        self._let_order_go()
-        self.work(self._load_runs(name))
-
-    def say(
-        self, text: str, *, title: str = "", severity: Severity = "information", timeout: float = 3
-    ) -> None:
-        """A toast; whatever stands in it, it is only text."""
-        self.notify(
-            fmt.safe(text),
-            title=fmt.safe(title),
-            severity=severity,
-            timeout=timeout,
-            markup=False,
+    def do_help(self) -> None:
+        place = self.view.PLACE if self.view is not None else "fleet"
+        self.open_dialog(
+            Note("HELP", help_lines(place, workbench=self.workbench is not None), wide=True)
         )
 
-    def on_notify(self, event: Notify) -> None:
-        """No two toasts say the same at a time."""
-        new = event.notification
-        if (new.title, new.message) in [(old.title, old.message) for old in self._notifications]:
-            event.prevent_default()
+    def do_palette(self) -> None:
+        self.action_command_palette()
 
-    def unsay(self) -> None:
-        """Take all toasts down, with their holders, which Textual would leave behind."""
-        self.clear_notifications()
-        self.screen.query("ToastHolder").remove()
+    def do_theme(self) -> None:
+        self.theme = themes.after(self.theme)
 
-    async def ask(self, asking: str, ask: Callable[[], Awaitable[str]]) -> None:
-        """Ask central, say so, and show its answer in that place, or why there is none."""
-        self.say(asking, timeout=ASKING_S)
-        answer: Callable[[], None]
-        try:
-            answer = partial(self.say, await ask())
-        except PeerFailed as failure:
-            title, text = explain(failure)
-            answer = partial(self.say, text, title=title, severity="error", timeout=10)
-        # In the queue behind what was just said, which may not have come up yet.
-        self.call_later(self.unsay)
-        self.call_later(answer)
+    def do_pause(self) -> None:
+        """Draw nothing new for a while; everything goes on behind it."""
+        if self.store.paused:
+            self.store.resume()
+        else:
+            self.store.pause()
 
-    def can_ask(self) -> bool:
-        """Whether central listens; says so when it does not."""
-        if not self.feed.up:
-            self.say("Central is away: nothing can be asked of it now.", severity="warning")
-        return self.feed.up
+    def do_shoot(self) -> None:
+        self.deliver_screenshot()
 
     def reconnect(self) -> None:
         """Try central now instead of waiting on."""
@@ -232,14 +207,13 @@ class ConsoleApp(App[None]):
 
     async def _load_runs(self, name: str) -> None:
         """A node's earlier runs; without them the screen shows those since the start."""
-        try:
+        with suppress(PeerFailed):
             self.store.add_runs(await self.commands.runs_of(name))
-        except PeerFailed:
-            return
 
-    def work(self, work: Awaitable[None]) -> None:
-        """Run something that takes its time; a bug in it is told, not fatal."""
-        self.run_worker(work, group="ask", exit_on_error=False)
+    async def _load_history(self, name: str) -> None:
+        """A node's past; without it the plots begin now."""
+        with suppress(PeerFailed):
+            self.store.keep_history(name, await self.commands.history(name))
 
     def _listen(self) -> None:
         self._listening = self.run_worker(
@@ -253,12 +227,13 @@ class ConsoleApp(App[None]):
         text = f"{type(event.worker.error).__name__}: {event.worker.error}"
         if event.worker is self._listening:
             self.feed.failed(f"a bug in the console: {text}")
-        self.say(text, title="A bug in the console", severity="error", timeout=10)
+        self.say(text, title="A bug in the console", severity="error", timeout=FAILED_S)
 
     def _tell_view(self) -> None:
         """Tell the screen in sight, when there is anything new or a second has passed."""
-        changes, second = self.store.take_changes(), int(time.monotonic())
         self._tell_refused()
+        changes, second = self.store.take_changes(), int(time.monotonic())
+        self.tell_results(changes.runs)
         if self.view is not None and (changes or second != self._second):
             self._second = second
             self.view.show(changes)

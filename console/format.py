@@ -43,6 +43,14 @@ def fit(number: int | None, width: int, mark: str = "") -> str:
     return text if len(text) <= width or number is None else mark + short(number)
 
 
+def size(number: float) -> str:
+    """Bytes as a person reads them: 61 kB, 1.9 MB."""
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if number >= step:
+            return f"{number / step:.{0 if number >= 10 * step else 1}f} {unit}"
+    return f"{number:.0f} B"
+
+
 def rate(per_s: float | None) -> str:
     return NO_VALUE if per_s is None else f"{short(per_s)}/s"
 

@@ -4,9 +4,11 @@ A glyph, a word and a tone, because colour alone is not enough. Severity orders 
 is a role, which the style sheet turns into a colour of the theme.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
+
+from rich.cells import cell_len
 
 from cluster.protocol.views import DOWN_AFTER, Live, NodeView, Run
 from console import format as fmt
@@ -16,8 +18,18 @@ Piece = tuple[str, Tone]
 Line = tuple[Piece, ...]
 
 DRIFT_WARN_MS = 100.0
+FRESH_S = 5.0
 KIND_GLYPH = {"pull": "⇣", "push": "⇡"}
 BAR_FULL, BAR_EMPTY, BAR_UNKNOWN = "━", "─", "·"
+
+
+def cut_line(line: Line, width: int) -> Line:
+    """At most `width` cells of it."""
+    pieces: list[Piece] = []
+    for text, tone in line:
+        pieces.append((fmt.cut(text, width), tone))
+        width = max(0, width - cell_len(text))
+    return tuple(pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +74,7 @@ def beside_of(view: NodeView, now_us: int, per_s: float | None = None) -> Piece:
     """What is said beside the state; `per_s` is the rate of the node's run."""
     state = state_of(view)
     if state is IN_SYNC:
-        return "in sync", "muted"
+        return proven_text(view, now_us), "muted"
     if state is NEW:
         return away_text(view, now_us), "muted"
     if state is BEHIND:
@@ -72,12 +84,22 @@ def beside_of(view: NodeView, now_us: int, per_s: float | None = None) -> Piece:
     return _run_mark(view.run) + _trouble(view, state, now_us), "plain"
 
 
+def proven_text(view: NodeView, now_us: int) -> str:
+    """That the digests of both sides were equal, and when, unless it is but a moment ago."""
+    if view.proven is None:
+        return "in sync"
+    age_s = (now_us - view.proven) / fmt.SECOND_US
+    return "in sync, proven" if age_s < FRESH_S else f"in sync {fmt.age(age_s)} ago"
+
+
 def _trouble(view: NodeView, state: State, now_us: int) -> str:
     if state is DIVERGED:
         away = "" if view.live == "up" else f" · {view.live}"
         return (f"{view.conflicts:,} conflict" if view.conflicts else "sets differ") + away
     if state is CLOCK_BAD and view.live == "up":  # the drift has a column of its own
-        return {"in_sync": "in sync", "behind": "behind"}.get(view.data, "not compared")
+        return {"in_sync": proven_text(view, now_us), "behind": "behind"}.get(
+            view.data, "not compared"
+        )
     return away_text(view, now_us)
 
 
@@ -220,6 +242,21 @@ def result_of(run: Run) -> Piece:
     if odd:
         return f"ok, but {', '.join(odd)}", "warning"
     return (f"ok, {fmt.count(run.inserted)} new" if run.inserted else "ok, nothing new"), "success"
+
+
+def results_of(runs: Sequence[Run]) -> tuple[str, bool]:
+    """How runs ended that somebody waited for, in one sentence, and whether any ended badly."""
+    if len(runs) == 1:
+        (run,) = runs
+        text, tone = result_of(run)
+        took = ""
+        if run.started is not None and run.ended is not None:
+            took = f" in {fmt.took((run.ended - run.started) / fmt.SECOND_US)}"
+        return f"{run.kind} {run.node}: {text}{took}", tone in ("error", "warning")
+    good = sum(run.state == "succeeded" for run in runs)
+    new = sum(run.inserted for run in runs)
+    text = f"{good} of {len(runs)} runs ok, {fmt.count(new)} new"
+    return text, good < len(runs) or any(run.conflict or run.rejected for run in runs)
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from cluster.protocol.views import NodeView, Run, RunKind
 from console import format as fmt
 from console.model import Line
+from console.store import Store
 
 LABEL, NAMES_WIDTH = 20, 36
 
@@ -24,8 +25,14 @@ class Question:
     phrase: str | None = None
 
 
-def ask_one(kind: RunKind, view: NodeView, per_s: float | None) -> Question:
-    """Pull from or push to one node."""
+def ask_move(kind: RunKind, views: Sequence[NodeView], store: Store) -> Question:
+    """Pull from or push to these nodes; more than one is asked like all."""
+    if len(views) == 1:
+        return _ask_one(kind, views[0], store)
+    return ask_many(kind, views, store, whole=False)
+
+
+def _ask_one(kind: RunKind, view: NodeView, store: Store) -> Question:
     name = fmt.cut(fmt.safe(view.name), 30)
     missing = _missing(kind, view)
     pull = kind == "pull"
@@ -37,9 +44,9 @@ def ask_one(kind: RunKind, view: NodeView, per_s: float | None) -> Question:
             ),
         ),
         (),
-        _fact(f"missing at {'central' if pull else 'node'}", _records(missing, view)),
+        _fact(f"missing at {'central' if pull else 'node'}", _records(missing, view, store)),
         _fact("conflicts", fmt.count(view.conflicts) if view.conflicts else "none seen"),
-        _fact("about", _about(missing, per_s)),
+        _fact("about", _about(missing, store.last_rate(view.name, kind))),
     ]
     lines += [_fact("state", said) for said in _cautions(view)]
     side = "central" if pull else "the node"
@@ -47,8 +54,10 @@ def ask_one(kind: RunKind, view: NodeView, per_s: float | None) -> Question:
     return Question(kind.upper(), tuple(lines), "Start (y)")
 
 
-def ask_all(kind: RunKind, views: Sequence[NodeView]) -> Question:
-    """Pull from or push to every node."""
+def ask_many(
+    kind: RunKind, views: Sequence[NodeView], store: Store, *, whole: bool = True
+) -> Question:
+    """Pull from or push to every node, or to the marked ones."""
     up = [view for view in views if view.live == "up"]
     away = [view for view in views if view.live != "up"]
     known = [missing for view in up if (missing := _missing(kind, view)) is not None]
@@ -59,6 +68,7 @@ def ask_all(kind: RunKind, views: Sequence[NodeView]) -> Question:
         ((f"{way} {nodes}.", "plain"),),
         (),
         _fact("will move", f"{sum(known):,} records of {to_do:,} {_plural('node', to_do)}"),
+        _fact("about", _about_many(kind, up, store)),
         _fact("nothing to do", f"{len(known) - to_do:,} of {nodes}"),
     ]
     if len(known) < len(up):
@@ -72,7 +82,8 @@ def ask_all(kind: RunKind, views: Sequence[NodeView]) -> Question:
             lines.append(_fact(label, _names(some)))
     phrase = f"{kind.upper()} {len(views)}"
     lines += [(), ((f"Type {phrase} to go on:", "plain"),)]
-    return Question(f"{kind.upper()} ALL", tuple(lines), "Start", phrase)
+    title = f"{kind.upper()} ALL" if whole else f"{kind.upper()} MARKED"
+    return Question(title, tuple(lines), "Start", phrase)
 
 
 def ask_cancel(run: Run) -> Question:
@@ -92,15 +103,76 @@ def ask_cancel(run: Run) -> Question:
     )
 
 
+def ask_retry(run: Run) -> Question:
+    """Do once more what an ended run did."""
+    said = run.error or run.reason or run.state
+    return Question(
+        "RETRY RUN",
+        (
+            ((f"Once more: {run.kind} {fmt.cut(fmt.safe(run.node), 30)} ({run.mode})?", "plain"),),
+            (),
+            _fact("run", f"{run.id}, {run.state}"),
+            _fact("said", fmt.safe(said)),
+            _fact("moved then", fmt.count(run.received)),
+            (),
+            (("Safe to repeat: what is there already is skipped.", "muted"),),
+        ),
+        "Start (y)",
+    )
+
+
+def ask_remove(view: NodeView) -> Question:
+    """Poll a node no more."""
+    return Question(
+        "REMOVE NODE",
+        (
+            ((f"Poll {fmt.cut(fmt.safe(view.name), 30)} no more?", "plain"),),
+            (),
+            _fact("address", fmt.safe(view.url)),
+            _fact("records at central", f"{view.records.central:,}, all of them stay"),
+            _fact("missing at central", _shown(view.records.missing_at_central)),
+            (),
+            (("It comes back only when an operator adds it again.", "muted"),),
+        ),
+        "Remove (y)",
+    )
+
+
+def ask_wipe(name: str) -> Question:
+    """Delete a local node's disk, to see what becomes of it."""
+    return Question(
+        "WIPE",
+        (
+            ((f"Kill {fmt.cut(fmt.safe(name), 30)} and delete its database?", "plain"),),
+            (),
+            (("What central has not pulled yet is lost, as when a disk dies.", "warning"),),
+            (("A push then gives it back what central holds.", "muted"),),
+        ),
+        "Wipe (y)",
+    )
+
+
 def _missing(kind: RunKind, view: NodeView) -> int | None:
     return view.records.missing_at_central if kind == "pull" else view.records.missing_at_node
 
 
-def _records(missing: int | None, view: NodeView) -> str:
+def _records(missing: int | None, view: NodeView, store: Store) -> str:
     if missing is None:
         return "not known"
     old = "" if view.live == "up" else " when it was last seen"
-    return f"{missing:,} {_plural('record', missing)}{old}"
+    return f"{missing:,} {_plural('record', missing)}{_size(missing, store)}{old}"
+
+
+def _size(records: int, store: Store) -> str:
+    """What so many records take in central's database."""
+    status = store.status
+    if not records or status is None or not status.records:
+        return ""
+    return f", {fmt.size(records * status.disk.database_bytes / status.records)}"
+
+
+def _shown(number: int | None) -> str:
+    return "not known" if number is None else f"{number:,}"
 
 
 def _about(missing: int | None, per_s: float | None) -> str:
@@ -109,6 +181,23 @@ def _about(missing: int | None, per_s: float | None) -> str:
     if per_s is None or missing is None:
         return "no rate known yet"
     return f"{fmt.span(missing / per_s + 0.999)} at {fmt.rate(per_s)}"
+
+
+def _about_many(kind: RunKind, up: Sequence[NodeView], store: Store) -> str:
+    """How long it will take, by the latest rates, with so many at a time as central allows."""
+    to_do = [(view, missing) for view in up if (missing := _missing(kind, view))]
+    if not to_do:
+        return "nothing to do"
+    rates = [store.last_rate(view.name, kind) for view, _ in to_do]
+    known = [rate for rate in rates if rate]
+    if not known:
+        return _size(sum(missing for _, missing in to_do), store).lstrip(", ") or "not known"
+    usual = sum(known) / len(known)
+    each_s = [missing / (rate or usual) for (_, missing), rate in zip(to_do, rates, strict=True)]
+    slots = store.status.runs_at_once if store.status is not None else 1
+    took_s = max(max(each_s), sum(each_s) / slots)
+    size = _size(sum(missing for _, missing in to_do), store)
+    return f"{fmt.span(took_s + 0.999)} at {slots} at a time{size}"
 
 
 def _cautions(view: NodeView) -> list[str]:

@@ -14,15 +14,42 @@ from cluster.protocol.views import (
     Delta,
     JournalLine,
     NodeView,
+    Role,
     Run,
     RunKind,
     Snapshot,
 )
 from console.format import SECOND_US
+from console.history import History, Spark
 
 JOURNAL_LINES = 2_000
 ENDED_RUNS = 500
 RATE_WINDOW_US = 8 * SECOND_US
+HISTORIES = 8
+
+
+@dataclass
+class Held:
+    """What came while the screen was paused: the latest of everything."""
+
+    snapshot: Snapshot | None = None
+    delta: Delta | None = None
+
+    def add(self, delta: Delta) -> None:
+        before = self.delta
+        if before is None:
+            self.delta = delta
+            return
+        nodes = {view.name: view for view in (*before.nodes, *delta.nodes)}
+        runs = {run.id: run for run in (*before.runs, *delta.runs)}
+        self.delta = Delta(
+            now=delta.now,
+            nodes=[view for view in nodes.values() if view.name not in delta.gone],
+            runs=list(runs.values()),
+            journal=[*before.journal, *delta.journal][-JOURNAL_LINES:],
+            gone=[*before.gone, *delta.gone],
+            status=delta.status or before.status,
+        )
 
 
 @dataclass
@@ -46,8 +73,12 @@ class Store:
         self.runs: dict[int, Run] = {}
         self.journal: deque[JournalLine] = deque(maxlen=JOURNAL_LINES)
         self.status: CentralStatus | None = None
+        self.role: Role = "operator"
+        self.sparks: dict[str, Spark] = {}
+        self.histories: dict[str, History] = {}
         self.heard_us: int | None = None
         self.stale = False
+        self._held: Held | None = None
         self._monotonic = monotonic
         self._heard_at = 0.0
         self._changes = Changes()
@@ -55,9 +86,11 @@ class Store:
         self._node_rate: dict[tuple[str, RunKind], float] = {}
 
     def now_us(self) -> int:
-        """Central's time now; while central is away, the time of what is shown."""
+        """Central's time now; while it is away or all is paused, the time of what is shown."""
         heard_us = self.heard_us or 0
-        return heard_us if self.stale else heard_us + int(self.silent_s() * SECOND_US)
+        return (
+            heard_us if self.stale or self.paused else heard_us + int(self.silent_s() * SECOND_US)
+        )
 
     def silent_s(self) -> float:
         """Seconds since central last said something new."""
@@ -66,6 +99,26 @@ class Store:
     @property
     def last_seq(self) -> int | None:
         return self.journal[-1].seq if self.journal else None
+
+    @property
+    def paused(self) -> bool:
+        """Whether what comes is kept for later."""
+        return self._held is not None
+
+    def pause(self) -> None:
+        """Stand still from now on."""
+        self._held = self._held or Held()
+
+    def resume(self) -> None:
+        """Take what came meanwhile."""
+        held, self._held = self._held, None
+        if held is None:
+            return
+        if held.snapshot is not None:
+            self.apply_snapshot(held.snapshot)
+        if held.delta is not None:
+            self.apply_delta(held.delta)
+        self._changes.everything = True
 
     def mark_stale(self, stale: bool) -> None:
         """Central went away or came back."""
@@ -77,12 +130,16 @@ class Store:
         """Everything anew. False: central has another database, so ask again from its beginning."""
         known = self.status
         same = known is None or known.epoch == snapshot.status.epoch
+        if self._held is not None:
+            self._held = Held(snapshot)
+            return same
         if not same:
             self.runs, self._progress = {}, {}
             self.journal.clear()
         self._hear(snapshot.now)
-        self.status = snapshot.status
+        self.status, self.role = snapshot.status, snapshot.role
         self.nodes = {view.name: view for view in snapshot.nodes}
+        self._follow(snapshot.nodes)
         self._take_runs(snapshot.runs)
         if same:
             self._take_journal(snapshot.journal)
@@ -91,11 +148,18 @@ class Store:
 
     def apply_delta(self, delta: Delta) -> None:
         """Whole new views of what changed."""
+        if self._held is not None:
+            self._held.add(delta)
+            return
         self._hear(delta.now)
+        self.status = delta.status or self.status
         for view in delta.nodes:
             self.nodes[view.name] = view
+        self._follow(delta.nodes)
         for name in delta.gone:
             self.nodes.pop(name, None)
+            self.sparks.pop(name, None)
+            self.histories.pop(name, None)
         self._changes.nodes.update((view.name for view in delta.nodes), delta.gone)
         self._take_runs(delta.runs)
         self._take_journal(delta.journal)
@@ -103,6 +167,14 @@ class Store:
     def add_runs(self, runs: Iterable[Run]) -> None:
         """Older runs that were asked for; what the stream said since is newer and stays."""
         self._take_runs([run for run in runs if run.id not in self.runs])
+
+    def keep_history(self, name: str, history: History) -> None:
+        """Go on with what central remembers of a node; of the last few looked at only."""
+        self.histories.pop(name, None)
+        self.histories[name] = history
+        while len(self.histories) > HISTORIES:
+            del self.histories[next(iter(self.histories))]
+        self._changes.nodes.add(name)
 
     def take_changes(self) -> Changes:
         """What has changed since this was last called."""
@@ -125,7 +197,9 @@ class Store:
         return sorted(runs, key=lambda run: run.id, reverse=True)
 
     def rate_of(self, run: Run | None) -> float | None:
-        """Records a second of a running run, over the last seconds."""
+        """Records a second of a running run: what central says, else over the last seconds."""
+        if run is not None and run.rate is not None:
+            return run.rate
         seen = self._progress.get(run.id) if run is not None else None
         if not seen or seen[-1][0] <= seen[0][0]:
             return None
@@ -138,6 +212,19 @@ class Store:
     def _hear(self, now_us: int) -> None:
         self.heard_us = now_us
         self._heard_at = self._monotonic()
+
+    def _follow(self, views: Iterable[NodeView]) -> None:
+        """How drifts and counts go on."""
+        now_us = self.heard_us or 0
+        for view in views:
+            heard = view.failures == 0 and view.clock is not None and view.live == "up"
+            drift_ms = view.clock.drift_ms if heard and view.clock is not None else None
+            spark = self.sparks.get(view.name)
+            if spark is None:
+                spark = self.sparks[view.name] = Spark()
+            spark.add(now_us, drift_ms)
+            if (history := self.histories.get(view.name)) is not None:
+                history.take(view, now_us)
 
     def _take_runs(self, runs: Iterable[Run]) -> None:
         for run in runs:

@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 import msgspec
 
 from cluster.clock.state import ClockState
+from cluster.clock.verdict import ClockWord
 from cluster.exchange import MIB, SSE, Exchange, Nothing
-from cluster.protocol.node import RecordsAsk
+from cluster.protocol.node import Rate, RecordsAsk
 from cluster.protocol.shared import (
     HEALTH,
     METRICS,
@@ -14,6 +15,7 @@ from cluster.protocol.shared import (
     PAGE_RECORDS_MAX,
     READY,
     RECORD_TYPES,
+    Count,
     Mark,
     Position,
     RecordPage,
@@ -24,6 +26,7 @@ from cluster.protocol.views import (
     JournalLine,
     Level,
     NodeView,
+    PollPoint,
     Run,
     Snapshot,
 )
@@ -73,6 +76,24 @@ class NodeChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("url or pull_every is needed")
 
 
+class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a node may be."""
+
+    url: Url
+
+
+class SourceSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Start, stop or pace a node's own source of records."""
+
+    name: NodeName
+    running: bool | None = None
+    rate: Rate | None = None
+
+    def __post_init__(self) -> None:
+        if self.running is None and self.rate is None:
+            raise ValueError("running or rate is needed")
+
+
 class PullAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`incremental`: what central lacks. `full`: the node sends all it has.
 
@@ -117,15 +138,21 @@ class CentralRecordsAsk(RecordsAsk, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class JournalAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Lines after `after`, oldest first; without it, the latest."""
+    """Lines after `after`, oldest first; without it the latest, of those before `before`.
+
+    `text`: somewhere in the text or the node's name, whatever its case.
+    """
 
     after: Position | None = None
+    before: Position | None = None
     level: Level | None = None
     node: NodeName | None = None
+    kind: Mark | None = None
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_RECORDS_MAX)] = 200
 
 
-class ClockHistoryAsk(Named, frozen=True, forbid_unknown_fields=True):
+class HistoryAsk(Named, frozen=True, forbid_unknown_fields=True):
     """One node, and only what is not before `since`."""
 
     since: Timestamp = 0
@@ -139,6 +166,26 @@ class StreamAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class NodeList(msgspec.Struct, frozen=True):
     nodes: list[NodeView]
+
+
+class PollHistory(msgspec.Struct, frozen=True):
+    """Points [ts, rtt_ms, at_node, at_central], oldest first; empty after a restart."""
+
+    points: list[PollPoint]
+
+
+class NodeFound(msgspec.Struct, frozen=True, kw_only=True):
+    """Who answers at an address. `known_as`: the node in the fleet that it is already."""
+
+    name: NodeName
+    rtt_ms: float
+    version: Mark
+    epoch: Mark
+    records: Count
+    drift_ms: float | None = None
+    bound_ms: float | None = None
+    clock_word: ClockWord | None = None
+    known_as: NodeName | None = None
 
 
 class ClockHistory(msgspec.Struct, frozen=True):
@@ -177,9 +224,41 @@ NODE_CLOCK = Exchange(
     "How a node's clock went: every poll of the last ten minutes, one a minute of the last day",
     "GET",
     "/v1/nodes/{name}/clock",
-    ClockHistoryAsk,
+    HistoryAsk,
     ClockHistory,
     refusals=("unknown_node",),
+)
+NODE_POLLS = Exchange(
+    "How the polls of a node went: all of the last ten minutes, one in five of the last day",
+    "GET",
+    "/v1/nodes/{name}/polls",
+    HistoryAsk,
+    PollHistory,
+    refusals=("unknown_node",),
+)
+TEST = Exchange(
+    "Poll an address once and tell who answers; changes nothing",
+    "POST",
+    "/v1/nodes/test",
+    Address,
+    NodeFound,
+    refusals=("node_unreachable",),
+)
+SOURCE = Exchange(
+    "Start, stop or pace a node's own source of records",
+    "PATCH",
+    "/v1/nodes/{name}/source",
+    SourceSet,
+    NodeView,
+    refusals=("unknown_node", "no_source", "node_unreachable"),
+)
+SYNC_CLOCK = Exchange(
+    "Have a node measure and correct its clock now",
+    "POST",
+    "/v1/nodes/{name}/clock/sync",
+    Named,
+    ClockState,
+    refusals=("unknown_node", "no_time_server", "time_unreachable", "node_unreachable"),
 )
 CHANGE = Exchange(
     "Change a node's address, or how often it is pulled",
@@ -263,6 +342,10 @@ EXCHANGES = (
     HELLO,
     NODE,
     NODE_CLOCK,
+    NODE_POLLS,
+    TEST,
+    SOURCE,
+    SYNC_CLOCK,
     CHANGE,
     REMOVE,
     PULL,

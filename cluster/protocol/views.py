@@ -16,6 +16,7 @@ Agreement = Literal["in_sync", "behind", "diverged", "unknown"]
 RunKind = Literal["pull", "push"]
 RunState = Literal["queued", "waiting", "running", "succeeded", "failed", "cancelled"]
 Level = Literal["info", "warning", "error"]
+Role = Literal["operator", "viewer"]
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +125,18 @@ class ClockPoint(msgspec.Struct, frozen=True, array_like=True):
     bound_ms: float
 
 
+class PollPoint(msgspec.Struct, frozen=True, array_like=True):
+    """One poll: when it was answered or missed, how long it took, and the records at both sides.
+
+    `rtt_ms` and `at_node` are null when it was missed.
+    """
+
+    ts: Timestamp
+    rtt_ms: float | None
+    at_node: Count | None
+    at_central: Count
+
+
 class JournalLine(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the journal, numbered without gaps."""
 
@@ -158,7 +171,10 @@ class TimeService(msgspec.Struct, frozen=True):
 
 
 class CentralStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Central itself. `poll_interval_s`: how often each node is asked."""
+    """Central itself. `poll_interval_s`: how often each node is asked.
+
+    `runs_at_once`: how many nodes replicate at the same time; `role`: what the asker may do.
+    """
 
     epoch: str
     boot: str
@@ -168,6 +184,8 @@ class CentralStatus(msgspec.Struct, frozen=True, kw_only=True):
     records: int
     runs_open: int
     poll_interval_s: float
+    runs_at_once: int
+    role: Role = "operator"
     clock: ClockSummary
     clock_word: ClockWord
     time: TimeService
@@ -179,6 +197,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The first event of a stream: everything a console shows."""
 
     now: Timestamp
+    role: Role = "operator"
     status: CentralStatus
     nodes: list[NodeView]
     runs: list[Run]
@@ -186,10 +205,14 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Delta(msgspec.Struct, frozen=True, kw_only=True):
-    """Each later event: whole new views of what changed, names of nodes that are gone."""
+    """Each later event: whole new views of what changed, names of nodes that are gone.
+
+    `status`: central's own, now and then.
+    """
 
     now: Timestamp
     nodes: list[NodeView]
     runs: list[Run]
     journal: list[JournalLine]
     gone: list[str]
+    status: CentralStatus | None = None

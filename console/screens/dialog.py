@@ -5,7 +5,7 @@ somebody who was typing something else.
 """
 
 import time
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -18,11 +18,13 @@ from console.model import Line
 from console.questions import Question
 from console.widgets.lines import Lines
 
+AnswerT = TypeVar("AnswerT")
 
-class Dialog(ModalScreen[bool]):
-    """Closes with True for yes, False for no."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [("escape", "close(False)", "Close")]
+class Dialog(ModalScreen[AnswerT], Generic[AnswerT]):
+    """Closes with an answer, or with none when it was left."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave", "Close")]
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,11 +33,11 @@ class Dialog(ModalScreen[bool]):
     def is_younger_than(self, seconds: float) -> bool:
         return time.monotonic() - self._opened_at < seconds
 
-    def action_close(self, answer: bool) -> None:
-        self.dismiss(answer)
+    def action_leave(self) -> None:
+        self.dismiss(None)
 
 
-class Confirm(Dialog):
+class Confirm(Dialog[bool]):
     """Asks; Cancel has the focus, so Enter does nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [("y", "yes", "Start")]
@@ -91,10 +93,16 @@ class Confirm(Dialog):
         return phrase is not None and typed.strip().casefold() == phrase.casefold()
 
 
-class Note(Dialog):
+class Note(Dialog[bool]):
     """Something to read; any of Esc, Enter and q closes it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [("q,enter,question_mark,f1", "close(False)", "Close")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("q,enter,question_mark,f1", "leave", "Close"),
+        ("down,j", "roll(1)"),
+        ("up,k", "roll(-1)"),
+        ("pagedown", "roll(10)"),
+        ("pageup", "roll(-10)"),
+    ]
 
     def __init__(self, title: str, lines: tuple[Line, ...], wide: bool = False) -> None:
         super().__init__()
@@ -103,8 +111,20 @@ class Note(Dialog):
     def compose(self) -> ComposeResult:
         with Vertical(classes="box -wide" if self._wide else "box") as box:
             box.border_title = self._title
-            box.border_subtitle = "Esc closes"
             yield Lines(*self._lines)
+
+    def on_mount(self) -> None:
+        self.call_after_refresh(self._say_how)
+
+    def _say_how(self) -> None:
+        """How to close it, and how to see the rest where there is more than fits."""
+        box = self.query_one(".box")
+        more = "↑↓ for the rest · " if box.max_scroll_y else ""
+        box.border_subtitle = f"{more}Esc closes"
+
+    def action_roll(self, rows: int) -> None:
+        box = self.query_one(".box")
+        box.scroll_to(y=box.scroll_offset.y + rows, animate=False)
 
 
 class NotLetIn(Note):

@@ -1,102 +1,196 @@
-"""Fleet: the table of nodes, worst first, with the last journal lines under it."""
+"""Fleet: the table of nodes, worst first, with what is wanted of them at hand."""
 
+from typing import ClassVar
+
+from rich.cells import cell_len
+from textual import on
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
+from textual.widgets import Input
 
+from cluster.protocol.views import NodeView
 from console import format as fmt
+from console.keymap import Command, Place, bindings
 from console.messages import CursorMoved, RowChosen
 from console.model import KIND_GLYPH, Line, bar, run_says
-from console.screens.view import View
+from console.query import NodeQuery
+from console.screens.acting import ActingView
+from console.screens.forms import AddNode
 from console.store import Changes
-from console.widgets.fleet_table import FleetTable
-from console.widgets.hint import Hint
+from console.widgets.fleet_table import MARK, FleetTable
 from console.widgets.journal_pane import flow
 from console.widgets.lines import Lines
 from console.widgets.node_facts import side_lines
+from console.widgets.plots import drift_chart
 
-SIDE_WIDTH = 46
+SIDE_PLOT_ROWS, SIDE_PLOT_S = 8, 240
 TALL_LINES, LOW_LINES = 7, 2
 STRIP_BAR = 16
+LOOK_BACK_S = 0.4
 
 
-class FleetScreen(View):
+class FleetScreen(ActingView):
     """Key 1."""
 
-    HINTS = (
-        ("⏎", "Details", "screen.details"),
-        ("p", "Pull", "screen.pull"),
-        ("u", "Push", "screen.push"),
-        ("P", "Pull all", "screen.pull_all"),
-        ("U", "Push all", "screen.push_all"),
-        ("r", "Poll", "screen.again"),
-        ("?", "Help", "app.help"),
-        ("q", "Quit", "app.leave"),
-    )
+    PLACE: ClassVar[Place] = "fleet"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("fleet")
+    BUTTONS = ("pull", "push", "pull_all", "push_all", "cancel", "add")
 
     def __init__(self) -> None:
         super().__init__()
         self._order_is_old = True
 
     def body(self) -> ComposeResult:
+        settings = self.desk.settings
         with Horizontal(id="middle"):
-            yield FleetTable(self.store, self.console_app.central_url, id="fleet")
+            with Vertical():
+                yield Input(
+                    id="filter", compact=True, placeholder="name, state, missing>100, !down"
+                )
+                yield FleetTable(self.store, settings.central, sparks=not settings.slow, id="fleet")
             with Vertical(id="side"):
                 yield Lines(id="facts")
-                with Horizontal(id="side-buttons"):
-                    yield Hint("", "⇣ Pull", "screen.pull", classes="button")
-                    yield Hint("", "⇡ Push", "screen.push", classes="button")
-                    yield Hint("", "↻ Poll now", "screen.again", classes="button")
         with Horizontal(id="strip"):
             yield Lines(id="strip-journal")
             yield Lines(id="strip-runs")
-        with Horizontal(id="buttons"):
-            yield Hint("", "⇣ Pull", "screen.pull", classes="button")
-            yield Hint("", "⇡ Push", "screen.push", classes="button")
-            yield Hint("", "⇣⇣ Pull all", "screen.pull_all", classes="button")
-            yield Hint("", "⇡⇡ Push all", "screen.push_all", classes="button")
-            yield Hint("", "✕ Cancel", "screen.cancel", classes="button")
-            yield Lines(id="place")
+
+    def beside_buttons(self) -> ComposeResult:
+        yield Lines(id="place")
+
+    @property
+    def table(self) -> FleetTable:
+        return self.query_one(FleetTable)
 
     def on_mount(self) -> None:
-        self.query_one(FleetTable).focus()
+        self.table.focus()
 
     def draw(self, changes: Changes) -> None:
-        table = self.query_one(FleetTable)
+        table = self.table
         self._order_is_old |= bool(changes.nodes) or changes.everything
-        if self._order_is_old and not self.console_app.order_is_held:
+        if self._order_is_old and not self.desk.order_is_held:
             table.reorder()
             self._order_is_old = False
         table.repaint()
         self._draw_place()
         self._draw_strip()
-        if self.has_class("-wide"):
-            self._draw_side()
+        self._draw_side()
 
     def selected_node(self) -> str | None:
-        return self.query_one(FleetTable).cursor
+        return self.table.cursor
 
     def selected_run(self) -> int | None:
         view = self.store.nodes.get(self.selected_node() or "")
         return view.run.id if view is not None and view.run is not None else None
 
+    def marked_nodes(self) -> list[str]:
+        return sorted(self.table.marked, key=fmt.natural)
+
     def on_cursor_moved(self, _: CursorMoved) -> None:
         self._draw_place()
-        if self.has_class("-wide"):
-            self._draw_side()
+        self._draw_side()
 
     def on_row_chosen(self, _: RowChosen) -> None:
-        self.action_details()
+        self.action_act("details")
+
+    def why_not(self, command: Command) -> str | None:
+        if command.name == "back":
+            return None
+        return super().why_not(command)
+
+    def do_add(self) -> None:
+        self.desk.open_dialog(AddNode())
+
+    def do_filter(self) -> None:
+        self.query_one("#filter", Input).display = True
+        self.query_one("#filter", Input).focus()
+
+    def do_faults(self) -> None:
+        self.table.faults_only = not self.table.faults_only
+        self._again()
+
+    def do_sort(self) -> None:
+        self.table.sort_by(self.table.sort + 1)
+        self._draw_place()
+
+    def do_reverse(self) -> None:
+        self.table.sort_by(self.table.sort)
+        self._draw_place()
+
+    def do_mark(self) -> None:
+        self.table.toggle_mark()
+        self.table.action_move(1)
+        self._draw_place()
+
+    def do_mark_all(self) -> None:
+        self.table.mark_all()
+        self._draw_place()
+
+    def do_back(self) -> None:
+        """Take off, one at a time, what hides or marks rows."""
+        table, entry = self.table, self.query_one("#filter", Input)
+        if table.marked:
+            table.marked.clear()
+        elif entry.value or entry.display:
+            entry.value, entry.display = "", False
+            table.query_now = NodeQuery()
+        else:
+            table.faults_only = False
+        table.focus()
+        self._again()
+
+    @on(Input.Changed, "#filter")
+    def _narrow(self, event: Input.Changed) -> None:
+        self.table.query_now = NodeQuery.parse(event.value)
+        self._again()
+
+    @on(Input.Submitted, "#filter")
+    def _narrowed(self) -> None:
+        entry = self.query_one("#filter", Input)
+        entry.display = bool(entry.value)
+        self.table.focus()
+
+    def _again(self) -> None:
+        """What somebody asked for is done at once, whatever holds the order."""
+        self.table.reorder()
+        self.table.repaint()
+        self._draw_place()
+        self._draw_side()
 
     def _draw_place(self) -> None:
-        table = self.query_one(FleetTable)
+        table = self.table
         here = table.keys.index(table.cursor) + 1 if table.cursor in table.keys else 0
-        said = f"worst first  {here:,}/{len(table.keys):,} "
-        self.query_one("#place", Lines).show_lines(((said, "muted"),))
+        shown, total = len(table.keys), len(self.store.nodes)
+        parts = [f"{len(table.marked):,} marked"] if table.marked else []
+        parts += ["faults only"] if table.faults_only else []
+        parts.append(f"{shown:,} of {total:,} shown" if shown < total else table.sorted_by)
+        said = f"{' · '.join(parts)}  {here:,}/{shown:,} "
+        target = self.query_one("#place", Lines)
+        if cell_len(said) > target.size.width:
+            marks = f"{MARK}{len(table.marked):,} " if table.marked else ""
+            said = f"{marks}{here:,}/{shown:,} "
+        target.show_lines(((said, "muted"),))
 
     def _draw_side(self) -> None:
+        if not self.query_one("#side").display:
+            return
         view = self.store.nodes.get(self.selected_node() or "")
-        lines = side_lines(view, self.store, SIDE_WIDTH - 3) if view is not None else []
+        lines = self._side_lines(view) if view is not None else []
         self.query_one("#facts", Lines).show_lines(*lines)
+
+    def _side_lines(self, view: NodeView) -> list[Line]:
+        """The numbers, the drift, the last runs."""
+        width = self.query_one("#facts", Lines).size.width
+        if view.name not in self.store.histories:
+            name = view.name
+            self.set_timer(LOOK_BACK_S, lambda: self._look_back(name))
+        chart = drift_chart(view, self.store, (width, SIDE_PLOT_ROWS), SIDE_PLOT_S)
+        return side_lines(view, self.store, width, chart)
+
+    def _look_back(self, name: str) -> None:
+        """Ask for a node's past, if the cursor has stayed on it."""
+        if self.selected_node() == name and self.desk.feed.up:
+            self.desk.look_back(name)
 
     def _draw_strip(self) -> None:
         newest = reversed(self.store.journal)

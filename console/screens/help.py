@@ -1,55 +1,52 @@
-"""The text of the help: keys at the left, what the states mean at the right."""
+"""The text of the help: the keys of the place, then what states and glyphs mean."""
 
 from console import format as fmt
+from console.keymap import Place, at
 from console.model import Line, Tone
 
-KEYS = (
-    ("Move", ""),
-    ("↑↓ j k", "row"),
-    ("PgUp PgDn g G", "page, first, last"),
-    ("1 2 3", "Fleet, Runs, Journal"),
-    ("Enter Esc", "details, back"),
-    ("", ""),
-    ("Act", ""),
-    ("p pull", "node → central (asks)"),
-    ("u push", "central → node (asks)"),
-    ("P U", "all nodes (asks)"),
-    ("x", "cancel the run (asks)"),
-    ("r", "poll now; reconnect"),
-    ("? F1", "this help"),
-    ("q ctrl+q", "quit"),
-)
+KEY, DOES, MEANING = 8, 26, 15
+MEANS = KEY + DOES - MEANING
+MOVE = (("↑↓ j k", "row"), ("g G PgUp", "first, last, page"))
 STATES: tuple[tuple[str, str, Tone], ...] = (
-    ("States, worst first", "", "plain"),
-    ("≠ DIVERGED", "same id, other content", "error"),
+    ("≠ DIVERGED", "one id, two records", "error"),
     ("○ DOWN", "waits, tries again", "error"),
-    ("◷ CLOCK-BAD", "system clock off >0.5s", "warning"),
+    ("◷ CLOCK-BAD", "off beyond doubt", "warning"),
     ("◐ SUSPECT", "missed a poll", "warning"),
     ("⇣ PULL ⇡ PUSH", "a run is open", "primary"),
     ("● UP", "answers polls", "success"),
     ("· NEW", "never answered", "muted"),
-    ("Numbers", "", "plain"),
-    ("missing⇣", "central lacks: pull", "plain"),
-    ("missing⇡", "node lacks: push", "plain"),
-    ("~n ?", "old, unknown: away", "plain"),
-    ("- --", "zero, no value", "plain"),
-    ("drift", "system - cluster clock", "plain"),
+    ("in sync, proven", "digests were equal", "muted"),
+    ("missing ⇣", "central lacks: pull", "warning"),
+    ("missing ⇡", "node lacks: push", "warning"),
+    ("~n  ?", "old, unknown: away", "muted"),
+    ("-  --", "zero, no value", "muted"),
+    ("drift", "system vs. cluster", "plain"),
+    ("⟳", "pulled by itself", "muted"),
 )
 
 
-def help_lines() -> tuple[Line, ...]:
-    """Both columns, line by line."""
-    lines: list[Line] = []
-    for (key, does), (state, means, tone) in zip(KEYS, STATES, strict=True):
-        lines.append(
-            (
-                (fmt.left(key, 14), "plain" if not does else "primary"),
-                (fmt.left(does, 22), "plain"),
-                (fmt.left(state, 14 if means else 36), tone),
-                (means, "plain"),
-            )
+def help_lines(place: Place, *, workbench: bool = True) -> tuple[Line, ...]:
+    """Keys in two columns, then what words and glyphs mean."""
+    commands = [one for one in at(place) if workbench or one.name != "workbench"]
+    keys: list[Line] = [
+        ((fmt.left(shown, KEY) + " ", "primary"), (fmt.left(does, DOES) + " ", "plain"))
+        for shown, does in (*MOVE, *((command.shown, command.does) for command in commands))
+    ]
+    states: list[Line] = [
+        (
+            (fmt.left(word, MEANING) + " ", tone),
+            (fmt.left(means, DOES + KEY - MEANING) + " ", "plain"),
         )
-    return tuple(lines)
+        for word, means, tone in STATES
+    ]
+    return (*_two_columns(keys), (), *_two_columns(states))
+
+
+def _two_columns(lines: list[Line]) -> list[Line]:
+    """The first half at the left."""
+    rows = (len(lines) + 1) // 2
+    right = [*lines[rows:], ()][:rows]
+    return [(*one, *other) for one, other in zip(lines[:rows], right, strict=True)]
 
 
 def not_let_in_lines(address: str, reason: str, token_from: str) -> tuple[Line, ...]:

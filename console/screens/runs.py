@@ -1,27 +1,24 @@
 """Runs: what is under way and how long it takes, and what came of the earlier ones."""
 
-from textual.app import ComposeResult
+from typing import ClassVar
 
+from textual.app import ComposeResult
+from textual.binding import BindingType
+
+from console.keymap import Place, bindings
 from console.messages import RowChosen
-from console.screens.view import View
+from console.screens.acting import ActingView
 from console.store import Changes
 from console.widgets.run_table import RunTable
 
 
-class RunsScreen(View):
+class RunsScreen(ActingView):
     """Key 2."""
 
-    PLACE = "runs"
-    HINTS = (
-        ("x", "Cancel run", "screen.cancel"),
-        ("⏎", "Node", "screen.details"),
-        ("p", "Pull", "screen.pull"),
-        ("u", "Push", "screen.push"),
-        ("P", "Pull all", "screen.pull_all"),
-        ("U", "Push all", "screen.push_all"),
-        ("?", "Help", "app.help"),
-        ("q", "Quit", "app.leave"),
-    )
+    PLACE: ClassVar[Place] = "runs"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("runs")
+    TAB: ClassVar[Place] = "runs"
+    BUTTONS = ("pull", "push", "pull_all", "push_all", "cancel", "retry")
 
     def body(self) -> ComposeResult:
         yield RunTable(self.store, id="runs")
@@ -33,7 +30,7 @@ class RunsScreen(View):
 
     def draw(self, changes: Changes) -> None:
         table = self.query_one(RunTable)
-        if not self.console_app.order_is_held:
+        if not self.desk.order_is_held:
             table.reorder()
         table.repaint()
 
@@ -45,4 +42,4 @@ class RunsScreen(View):
         return run.node if run is not None else None
 
     def on_row_chosen(self, _: RowChosen) -> None:
-        self.action_details()
+        self.action_act("details")

@@ -1,68 +1,59 @@
-"""What Fleet, Runs, Journal and a node's screen share: the top bar, the banner and the key bar.
+"""What all screens share: the top bar, the banner, the key bar, and how a command is given.
 
 A view draws from the store when the app tells it what has changed, and all of it when it comes
-back into sight.
+back into sight. Keys, buttons and the palette all end in `action_act`.
 """
 
-from __future__ import annotations
-
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, cast
 
 from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.css.query import NoMatches
 from textual.screen import Screen
 
-from cluster.protocol.views import RunKind
-from console.questions import Question, ask_all, ask_cancel, ask_one
-from console.screens.dialog import Confirm
+from console.desk import Desk
+from console.keymap import BY_NAME, Command, Place, bar
 from console.store import Changes, Store
-from console.widgets.hint import Hint
+from console.widgets.hint import Button, Hint, KeyBar
 from console.widgets.rows import Rows
 from console.widgets.top_bar import Banner, TopBar
-
-if TYPE_CHECKING:
-    from console.app import ConsoleApp
-
-HintText = tuple[str, str, str]
 
 
 class View(Screen[None]):
     """One of the places of the console."""
 
-    PLACE: ClassVar[str] = "fleet"
-    HINTS: ClassVar[Sequence[HintText]] = ()
-    BINDINGS: ClassVar[list[BindingType]] = [
-        ("p", "pull", "Pull"),
-        ("u", "push", "Push"),
-        ("P", "pull_all", "Pull all"),
-        ("U", "push_all", "Push all"),
-        ("x", "cancel", "Cancel run"),
-        ("r", "again", "Poll now"),
-    ]
+    PLACE: ClassVar[Place] = "fleet"
+    TAB: ClassVar[Place] = "fleet"  # which tab of the top bar is lit
+    BUTTONS: ClassVar[Sequence[str]] = ()
 
     @property
-    def console_app(self) -> ConsoleApp:
-        return cast("ConsoleApp", self.app)
+    def desk(self) -> Desk:
+        return cast("Desk", self.app)
 
     @property
     def store(self) -> Store:
-        return self.console_app.store
+        return self.desk.store
 
     def compose(self) -> ComposeResult:
-        yield TopBar(self.PLACE)
+        yield TopBar(self.TAB)
         yield Banner(classes="banner")
         yield from self.body()
-        with Horizontal(classes="hints"):
-            for key, label, action in self.HINTS:
-                yield Hint(key, label, action)
+        if self.BUTTONS:
+            with Horizontal(classes="buttons"):
+                for name in self.BUTTONS:
+                    yield Button(BY_NAME[name])
+                yield from self.beside_buttons()
+        yield KeyBar(bar(self.PLACE))
 
     def body(self) -> ComposeResult:
-        """The widgets between the banner and the key bar."""
+        """The widgets between the banner and the buttons."""
         raise NotImplementedError
+
+    def beside_buttons(self) -> ComposeResult:
+        """What stands at the right of the buttons."""
+        return ()
 
     def draw(self, changes: Changes) -> None:
         """Show what the store holds now."""
@@ -76,12 +67,19 @@ class View(Screen[None]):
                 self._show(changes)
 
     def _show(self, changes: Changes) -> None:
-        app = self.console_app
-        self.query_one(TopBar).show(self.store, app.feed)
-        self.query_one(Banner).show(self.store, app.feed, app.token_from)
+        desk = self.desk
+        self.query_one(TopBar).show(desk)
+        self.query_one(Banner).show(desk)
         if changes.everything:
             self.set_class(self.store.stale, "-stale")
         self.draw(changes)
+        self._grey_out()
+
+    def _grey_out(self) -> None:
+        """What cannot be done now looks so."""
+        for hint in self.query(Hint):
+            if hint.command is not None:
+                hint.set_class(self.why_not(hint.command) is not None, "-off")
 
     def on_screen_resume(self) -> None:
         self.call_after_refresh(self.show, Changes(everything=True))
@@ -94,77 +92,17 @@ class View(Screen[None]):
         for rows in self.query(Rows):
             rows.begin()
 
-    def selected_node(self) -> str | None:
-        """The node that p, u and r are meant for."""
-        return None
+    def why_not(self, command: Command) -> str | None:
+        """Why a command cannot be given here and now, in words for a person."""
+        return self.desk.why_not(command)
 
-    def selected_run(self) -> int | None:
-        """The run that x is meant for."""
-        return None
+    def action_act(self, name: str) -> None:
+        """Do what a command says, or say why it cannot be done."""
+        if (why := self.why_not(BY_NAME[name])) is not None:
+            self.desk.say(why, severity="warning")
+            return
+        actor = self if hasattr(self, f"do_{name}") else self.desk
+        getattr(actor, f"do_{name}")()
 
-    def action_pull(self) -> None:
-        self._start_one("pull")
-
-    def action_push(self) -> None:
-        self._start_one("push")
-
-    def action_pull_all(self) -> None:
-        self._start_all("pull")
-
-    def action_push_all(self) -> None:
-        self._start_all("push")
-
-    def action_details(self) -> None:
-        """Open the selected node."""
-        if (name := self._chosen_node()) is not None:
-            self.console_app.open_node(name)
-
-    def action_cancel(self) -> None:
-        """Cancel the run under the cursor, or of the node under it."""
-        app, run = self.console_app, self.store.runs.get(self.selected_run() or 0)
-        if run is None or run.ended_already:
-            app.say("There is no open run here to cancel.", severity="warning")
-        elif app.can_ask():
-            asking = f"Asking central to cancel run {run.id}…"
-            self._confirm(ask_cancel(run), asking, lambda: app.commands.cancel(run.id))
-
-    def action_again(self) -> None:
-        """Poll the node now; while central is away, try it now."""
-        app = self.console_app
-        if not app.feed.up:
-            app.reconnect()
-        elif (name := self._chosen_node()) is not None:
-            app.work(app.ask(f"Polling {name}…", lambda: app.commands.poll(name)))
-
-    def _start_one(self, kind: RunKind) -> None:
-        app, name = self.console_app, self._chosen_node()
-        if name is not None and app.can_ask():
-            view = self.store.nodes[name]
-            question = ask_one(kind, view, self.store.last_rate(name, kind))
-            asking = f"Asking central to {kind} {name}…"
-            self._confirm(question, asking, lambda: app.commands.start(kind, view))
-
-    def _start_all(self, kind: RunKind) -> None:
-        app, views = self.console_app, list(self.store.nodes.values())
-        if not views:
-            app.say("There are no nodes yet.", severity="warning")
-        elif app.can_ask():
-            asking = f"Asking central to {kind} all…"
-            self._confirm(ask_all(kind, views), asking, lambda: app.commands.start_all(kind))
-
-    def _chosen_node(self) -> str | None:
-        """The selected node, if central still has it."""
-        name = self.selected_node()
-        if name is not None and name in self.store.nodes:
-            return name
-        self.console_app.say("Select a node first.", severity="warning")
-        return None
-
-    def _confirm(self, question: Question, asking: str, ask: Callable[[], Awaitable[str]]) -> None:
-        app = self.console_app
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                app.work(app.ask(asking, ask))
-
-        app.open_dialog(Confirm(question), answered)
+    def do_back(self) -> None:
+        """Nothing lies under this one."""

@@ -1,16 +1,18 @@
-"""The fleet: one row a node, the worst first.
+"""The fleet: one row a node, the worst first or by a column, and only those that are wanted.
 
-Sorted by how bad the state is, then by name, so rows move only when a state changes; and never
-while an operator has just pressed a key or reads a dialog, for whom the order is held.
+Rows move only when a state changes or somebody sorts; and never while an operator has just
+pressed a key or reads a dialog, for whom the order is held.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 from rich.cells import cell_len
 
+from cluster.protocol.views import NodeView
 from console import format as fmt
 from console.model import (
+    DRIFT_WARN_MS,
+    IN_SYNC,
     Line,
     Piece,
     at_node_cell,
@@ -20,56 +22,90 @@ from console.model import (
     missing_cell,
     state_of,
 )
+from console.plot import spark
+from console.query import FIELDS, NodeQuery
 from console.store import Store
+from console.widgets.columns import DRIFT, STATE, Columns, columns
 from console.widgets.rows import Rows
 
-STATE, DRIFT = 11, 8
-NAME_MIN, NAME_MAX = 8, 24
-BESIDE_MIN = len("⇣43% retry 0:24 #12")
-BOTH_MISSING_FROM = 93
-#: From which width on a count, and what is missing, may be how wide.
-NUMBERS = ((100, 12, 9), (83, 10, 9), (0, 9, 8))
+MARK = "•"
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Widths in cells. `both`: there is room for a column for each side that lacks records."""
+def _number(name: str) -> Callable[[NodeView], float]:
+    """The largest first; what is not known comes last."""
+    field = FIELDS[name]
 
-    name: int
-    beside: int
-    number: int
-    missing: int
-    both: bool
+    def largest_first(view: NodeView) -> float:
+        value = field(view)
+        return 1.0 if value is None else -value
+
+    return largest_first
 
 
-def columns(width: int, longest_name: int) -> Columns:
-    """Share out the width: numbers first, then what the state says; a long name gives way."""
-    both = width >= BOTH_MISSING_FROM
-    number, missing = next(sizes for least, *sizes in NUMBERS if max(width, 0) >= least)
-    fixed = 1 + STATE + DRIFT + 2 * number + missing * (2 if both else 1) + (7 if both else 6)
-    free = width - fixed - 1  # the last cell is the scroll bar's
-    name = min(longest_name, NAME_MAX, max(NAME_MIN, free - BESIDE_MIN))
-    return Columns(name, max(0, free - name), number, missing, both)
+#: By what rows can be sorted: the word for it, and the key; by name where equal.
+SORTS: tuple[tuple[str, Callable[[NodeView], float]], ...] = (
+    ("worst first", lambda view: state_of(view).severity),
+    ("by name", lambda view: 0),
+    ("by drift", _number("drift")),
+    ("by records", _number("records")),
+    ("by central", _number("central")),
+    ("by missing", _number("missing")),
+)
 
 
 class FleetTable(Rows[str]):
     """Node, state, drift, records at the node, at central, and missing."""
 
-    def __init__(self, store: Store, central_url: str, *, id: str | None = None) -> None:
+    def __init__(
+        self, store: Store, central_url: str, *, sparks: bool = True, id: str | None = None
+    ) -> None:
         super().__init__(id=id)
         self._store = store
         self._central_url = central_url
+        self._sparks = sparks
         self._longest_name = 0
+        self.query_now = NodeQuery()
+        self.faults_only = False
+        self.sort = 0
+        self.reversed = False
+        self.marked: set[str] = set()
 
     def reorder(self) -> None:
-        """Worst first, by name where equal."""
+        """Those that are wanted, in the order that is wanted."""
         nodes = self._store.nodes
         self._longest_name = max(cell_len(fmt.safe(name)) for name in ("NODE", *nodes))
-        self.set_keys(
-            sorted(nodes, key=lambda name: (state_of(nodes[name]).severity, fmt.natural(name)))
-        )
+        self.marked &= nodes.keys()
+        key = SORTS[self.sort][1]
+        shown = [view for view in nodes.values() if self._is_wanted(view)]
+        shown.sort(key=lambda view: (key(view), fmt.natural(view.name)), reverse=self.reversed)
+        self.set_keys([view.name for view in shown])
+
+    @property
+    def sorted_by(self) -> str:
+        return SORTS[self.sort][0] + (", reversed" if self.reversed else "")
+
+    def sort_by(self, column: int) -> None:
+        """The same column twice: the other way round."""
+        column %= len(SORTS)
+        self.reversed = column == self.sort and not self.reversed
+        self.sort = column
+        self.reorder()
+        self.refresh()
+
+    def toggle_mark(self) -> None:
+        if self.cursor is not None:
+            self.marked ^= {self.cursor}
+            self.repaint()
+
+    def mark_all(self) -> None:
+        """All that are shown, or none if they all are."""
+        shown = set(self.keys)
+        self.marked = self.marked - shown if shown <= self.marked else self.marked | shown
+        self.repaint()
 
     def header(self, width: int) -> Line:
+        if wrong := self.query_now.wrong:
+            return ((fmt.cut(f"  {wrong}", width), "warning"),)
         size = self._columns(width - 1)
         cells = [
             fmt.left("NODE", size.name),
@@ -80,14 +116,25 @@ class FleetTable(Rows[str]):
         ]
         missing = ("MISSING⇣", "MISSING⇡") if size.both else ("MISSING",)
         cells += [fmt.right(word, size.missing) for word in missing]
+        cells += [fmt.left("DRIFT 4m", size.spark)] if size.spark else []
         return ((f"  {' '.join(cells)}", "muted"),)
+
+    def header_clicked(self, x: int) -> None:
+        """Sort by the column that was clicked."""
+        size = self._columns(self.size.width - 1)
+        ends = [2 + size.name]
+        for wide in (STATE + 1 + size.beside, DRIFT, size.number, size.number):
+            ends.append(ends[-1] + 1 + wide)
+        column = next((place for place, end in enumerate(ends) if x <= end), len(ends))
+        self.sort_by((1, 0, 2, 3, 4, 5)[column])
 
     def draw(self, key: str, width: int) -> Line:
         size = self._columns(width)
         view = self._store.nodes.get(key)
-        name: Piece = (f" {fmt.left(fmt.safe(key), size.name)} ", "plain")
+        mark: Piece = (MARK if key in self.marked else " ", "primary")
+        name: Piece = (f"{fmt.left(fmt.safe(key), size.name)} ", "plain")
         if view is None:
-            return name, ("removed", "muted")
+            return mark, name, ("removed", "muted")
         state, now_us = state_of(view), self._store.now_us()
         beside, beside_tone = beside_of(view, now_us, self._store.rate_of(view.run))
         numbers: list[tuple[Piece, int]] = [
@@ -101,15 +148,24 @@ class FleetTable(Rows[str]):
         else:
             numbers.append((missing_both_cell(view, size.missing), size.missing))
         return (
+            mark,
             name,
             (fmt.left(f"{state.glyph} {state.word}", STATE) + " ", state.tone),
             (fmt.left(beside, size.beside), beside_tone),
             *((" " + fmt.right(text, width), tone) for (text, tone), width in numbers),
+            *self._spark(key, size),
         )
 
     def empty(self) -> Sequence[Line]:
         if self._store.status is None:
             return ((), (), (("   Waiting for central…", "muted"),))
+        if self._store.nodes:
+            return (
+                (),
+                ((f"   None of {len(self._store.nodes):,} nodes is like that.", "plain"),),
+                (),
+                (("   Esc shows them all.", "muted"),),
+            )
         central = fmt.safe(self._central_url)
         start = f"   python -m node --name NAME --data DIR --central {central}"
         return (
@@ -119,11 +175,22 @@ class FleetTable(Rows[str]):
             (("   A node that is told where central is says hello and appears here:", "muted"),),
             ((start, "plain"),),
             (),
-            (("   Or a whole cluster to try things out:", "muted"),),
+            (("   a adds one that runs already, by its address. Or a whole cluster:", "muted"),),
             (("   python run_cluster.py --nodes 3", "plain"),),
             (),
             (("   Central is up and polls nothing.", "muted"),),
         )
 
+    def _is_wanted(self, view: NodeView) -> bool:
+        if self.faults_only and state_of(view).severity >= IN_SYNC.severity:
+            return False
+        return self.query_now.holds(view)
+
+    def _spark(self, key: str, size: Columns) -> Line:
+        if not size.spark or (kept := self._store.sparks.get(key)) is None:
+            return ()
+        text = spark(kept.values(), DRIFT_WARN_MS)
+        return ((f" {fmt.right(text, size.spark)}", "muted"),)
+
     def _columns(self, width: int) -> Columns:
-        return columns(width, self._longest_name)
+        return columns(width, self._longest_name, sparks=self._sparks)

@@ -1,4 +1,7 @@
-"""The journal: the newest line at the bottom, followed until somebody scrolls up."""
+"""The journal: the newest line at the bottom, followed until somebody goes up.
+
+Only the lines that are wanted are shown: those of the store, and older ones that were fetched.
+"""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,6 +10,7 @@ from rich.cells import cell_len
 from cluster.protocol.views import JournalLine
 from console import format as fmt
 from console.model import Line, Tone
+from console.query import LineQuery
 from console.store import Store
 from console.widgets.rows import Rows
 
@@ -17,15 +21,17 @@ LEVEL_FROM = 100  # the word; in a narrower pane the glyph says it
 
 
 class JournalPane(Rows[int]):
-    """Keys are the numbers of the lines."""
+    """Keys are the numbers of the lines. The cursor is on none while the pane follows."""
 
-    has_cursor = False
+    begins_at_first = False
 
     def __init__(self, store: Store, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._store = store
         self._lines: dict[int, JournalLine] = {}
-        self.follows = True
+        self._older: list[JournalLine] = []
+        self.wanted = LineQuery()
+        self._at_bottom = True
         self._measures = (0, 0)
         self._name_width = 0
 
@@ -35,15 +41,70 @@ class JournalPane(Rows[int]):
         self._measure_names()
         measures, self._measures = self._measures, (len(self.keys), self.size.height)
         if new_value >= self.max_scroll_y:
-            self.follows = True
+            self._at_bottom = True
         elif new_value < old_value and measures == self._measures:
             # With other measures it was the layout that moved the pane, not a person.
-            self.follows = False
+            self._at_bottom = False
+
+    @property
+    def follows(self) -> bool:
+        """Whether the newest line is kept in sight."""
+        return self._at_bottom and self.cursor is None
+
+    @property
+    def chosen(self) -> JournalLine | None:
+        """The line under the cursor; while the pane follows, the newest."""
+        key = self.cursor if self.cursor is not None else next(reversed(self.keys), 0)
+        return self._lines.get(key)
+
+    def want(self, query: LineQuery) -> None:
+        """Only these lines from now on."""
+        if query != self.wanted:
+            self.wanted, self._older = query, []
+            self.reload()
+            self.repaint()
+
+    def oldest(self) -> int | None:
+        """The number of the first line that is here, wanted or not."""
+        known = self._older or self._store.journal
+        return known[0].seq if known else None
+
+    def put_older(self, lines: Sequence[JournalLine]) -> None:
+        """What central had of what is wanted, before the oldest."""
+        first = self.oldest() or 0
+        self._older = [*(line for line in lines if line.seq < first), *self._older]
+        self.reload()
+        self.repaint()
+
+    def start_following(self) -> None:
+        self._unpin()
+        self._at_bottom = True
+        self._scroll(len(self.keys))
+        self.refresh()
+
+    def action_move(self, step: int) -> None:
+        if self.cursor is None and self.keys:
+            self._pinned, self.cursor = True, self.keys[-1]
+        super().action_move(step)
+        if step > 0 and self.cursor == next(reversed(self.keys), None):
+            self.start_following()
+
+    def action_page(self, step: int) -> None:
+        if self.cursor is None and self.keys:
+            self._pinned, self.cursor = True, self.keys[-1]
+        super().action_page(step)
+
+    def action_end(self, step: int) -> None:
+        if step > 0:
+            self.start_following()
+        elif self.keys:
+            self.move_to(self.keys[0])
 
     def reload(self) -> None:
-        """Show the store's lines, at the bottom if it was there before."""
+        """Show what is wanted of the store's lines, at the bottom if it was there before."""
         first = next(iter(self._lines), None)
-        self._lines = {line.seq: line for line in self._store.journal}
+        known = [*self._older, *self._store.journal]
+        self._lines = {line.seq: line for line in known if self.wanted.holds(line)}
         self.set_keys(list(self._lines))
         self._measure_names()
         if self.follows:

@@ -19,7 +19,7 @@ from console.model import (
 )
 from console.store import Store
 
-LABEL, NUMBER = 9, 11
+LABEL, NUMBER = 9, 10
 GAP: Piece = (" ", "plain")
 Fact = tuple[str, Piece]
 
@@ -50,24 +50,28 @@ def record_facts(view: NodeView) -> list[Fact]:
     ]
 
 
-def link_facts(view: NodeView, store: Store, *, brief: bool = False) -> list[Fact]:
+def link_facts(view: NodeView, store: Store) -> list[Fact]:
     """When it was seen, how far away it is, when it is asked next."""
-    now_us, seen = store.now_us(), fmt.clock_time(view.last_seen)
-    if view.last_seen is not None and not store.stale:  # an age that stands still would be a lie
-        ago = f"{fmt.age((now_us - view.last_seen) / fmt.SECOND_US)} ago"
-        seen = ago if brief else f"{seen} ({ago})"
+    now_us = store.now_us()
     rtt = fmt.NO_VALUE if view.rtt_ms is None else f"{view.rtt_ms:.1f}ms"
     polled = f"every {store.status.poll_interval_s:g}s" if store.status else fmt.NO_VALUE
     again = ("polled", polled)
     if view.live == "down":
         again = ("next try", retry_text(view, now_us).removeprefix("retry "))
     return [
-        ("seen", (seen, "plain")),
+        ("seen", (_when(view.last_seen, store), "plain")),
         (again[0], (again[1], "plain")),
         ("rtt", measured(view, rtt)),
         ("apart", measured(view, fmt.drift(view.apart_ms))),
-        ("equal at", (fmt.clock_time(view.proven), "plain")),
+        ("proven", (_when(view.proven, store), "plain")),
     ]
+
+
+def _when(moment_us: int | None, store: Store) -> str:
+    """How long ago; while central is away the time, as an age that stands still would be a lie."""
+    if moment_us is None or store.stale:
+        return fmt.clock_time(moment_us)
+    return f"{fmt.age((store.now_us() - moment_us) / fmt.SECOND_US)} ago"
 
 
 def clock_facts(view: NodeView) -> list[Fact]:
@@ -116,7 +120,8 @@ def column(facts: list[Fact], value: int) -> list[Line]:
 def numbers(facts: list[Fact], value: int) -> list[Line]:
     """The same for counts: they end at the same place."""
     return column(
-        [(label, (fmt.right(text, NUMBER), tone)) for label, (text, tone) in facts], value
+        [(label, (fmt.right(text, min(value, NUMBER)), tone)) for label, (text, tone) in facts],
+        value,
     )
 
 
@@ -137,13 +142,61 @@ def trouble_line(view: NodeView, width: int) -> Line:
     return ((fmt.cut(said, width), "warning"),) if said else ()
 
 
-def side_lines(view: NodeView, store: Store, width: int) -> list[Line]:
-    """The side panel: the numbers, then the last runs."""
+def detail_lines(view: NodeView, store: Store, width: int) -> list[Line]:
+    """The node's own screen: in two rows of columns, or in one where there is room."""
     lines = title_lines(view, store, width)
-    records, clock = numbers(record_facts(view), 15), column(clock_facts(view), 15)
-    link, member = column(link_facts(view, store, brief=True), 9), column(member_facts(view), 9)
-    lines += [(), *beside(records, link), (), *beside(clock, member)]
-    lines += [trouble_line(view, width), (), (("last runs", "muted"),)]
+    records, clock = numbers(record_facts(view), 13), column(clock_facts(view), 15)
+    link, member = column(link_facts(view, store), 19), member_facts(view)
+    if width >= 110:
+        lines += [(), *beside(records, clock, link, column(member, width - 4 * 9 - 3 - 47))]
+    else:
+        lines += beside(records, clock, link)
+        wide = width - LABEL - 1
+        lines += [_flowed(member, wide)]
+    return [*lines, *loss_lines(view, width), trouble_line(view, width)]
+
+
+def _flowed(facts: list[Fact], width: int) -> Line:
+    """Facts beside one another, as many as fit."""
+    pieces: list[Piece] = []
+    for label, (text, tone) in facts:
+        gap = "  " if pieces else ""
+        width -= cell_len(gap + label + text) + 1
+        if width < 0:
+            break
+        pieces += [(f"{gap}{label} ", "muted"), (text, tone)]
+    return tuple(pieces)
+
+
+def loss_lines(view: NodeView, width: int) -> list[Line]:
+    """What went with the node's disk, until it has been given back."""
+    lines: list[Line] = []
+    if (loss := view.loss) is not None:
+        lost = f"lost with its disk: {loss.records:,}"
+        back = f"; central holds {loss.restorable:,} of it: u gives them back"
+        lines.append(((fmt.cut(lost + (back if loss.restorable else ""), width), "warning"),))
+    if view.records.dropped:
+        given = f"{view.records.dropped:,} records given up there, proven to be at central"
+        lines.append(((fmt.cut(given, width), "muted"),))
+    return lines
+
+
+def side_lines(view: NodeView, store: Store, width: int, chart: list[Line]) -> list[Line]:
+    """The side panel: the numbers, the drift, then the last runs."""
+    lines = title_lines(view, store, width)
+    half = (width - 1) // 2 - LABEL
+    records, link = numbers(record_facts(view), half), column(link_facts(view, store), half)
+    lines += [(), *beside(records, link), ()]
+    clock, member = clock_facts(view), member_facts(view)
+    for facts in (clock[:2], clock[2:], member[:2], member[3:]):
+        lines.append(_flowed(facts, width))
+    lines += [
+        *loss_lines(view, width),
+        trouble_line(view, width),
+        *chart,
+        (),
+    ]
+    lines.append((("last runs", "muted"),))
     runs = [run for run in store.runs_of(view.name) if run.ended_already][:6]
     for run in runs:
         said, tone = result_of(run)

@@ -42,12 +42,15 @@ class Rows(ScrollView, Generic[KeyT], can_focus=True):
         ("enter", "choose"),
     ]
     has_cursor = True
+    #: Until somebody moves the cursor it is on the first row; else on none.
+    begins_at_first = True
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.keys: list[KeyT] = []
         self.cursor: KeyT | None = None
         self._pinned = False
+        self._places: dict[KeyT, int] = {}
         self._painted: dict[int, Line] = {}
 
     def header(self, width: int) -> Line | None:
@@ -65,6 +68,16 @@ class Rows(ScrollView, Generic[KeyT], can_focus=True):
     def selectable(self, key: KeyT) -> bool:
         return self.has_cursor
 
+    def header_clicked(self, x: int) -> None:
+        """Somebody clicked on the header, `x` cells from the left."""
+
+    def move_to(self, key: KeyT) -> None:
+        """Put the cursor on this row, if it is there."""
+        if (place := self._places.get(key)) is not None:
+            self._pinned = True
+            self._put_cursor(place, 1)
+            self._scroll_to_cursor()
+
     def top(self) -> int:
         """The place of the first row in sight."""
         return self.scroll_offset.y
@@ -74,19 +87,18 @@ class Rows(ScrollView, Generic[KeyT], can_focus=True):
         if keys == self.keys:
             return
         place = self._place()
-        self.keys = keys
+        self.keys, self._places = keys, {key: row for row, key in enumerate(keys)}
         self.virtual_size = Size(0, len(keys) + self._head())
         if not self._pinned:
-            self._put_cursor(0, 1)
-        elif self.cursor not in keys:
+            self._unpin()
+        elif self._place() is None:
             self._put_cursor(place or 0, 1)
         self._scroll_to_cursor()
         self.repaint()
 
     def begin(self) -> None:
         """Somebody has just come here: the cursor is on the first row again."""
-        self._pinned = False
-        self._put_cursor(0, 1)
+        self._unpin()
         self._scroll_to_cursor()
 
     def repaint(self) -> None:
@@ -133,7 +145,10 @@ class Rows(ScrollView, Generic[KeyT], can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         row = event.y - self._head() + self.top()
-        if event.y < self._head() or not 0 <= row < len(self.keys):
+        if event.y < self._head():
+            self.header_clicked(event.x)
+            return
+        if not 0 <= row < len(self.keys):
             return
         self._pinned = True
         if self._place() == row:
@@ -145,13 +160,19 @@ class Rows(ScrollView, Generic[KeyT], can_focus=True):
         self._painted.clear()
         self._scroll_to_cursor()
 
+    def _unpin(self) -> None:
+        """The cursor is where it is when nobody has moved it."""
+        self._pinned = False
+        if self.begins_at_first:
+            self._put_cursor(0, 1)
+        else:
+            self.cursor = None
+
     def _head(self) -> int:
         return 0 if self.header(0) is None else 1
 
     def _place(self) -> int | None:
-        if self.cursor is None or self.cursor not in self.keys:
-            return None
-        return self.keys.index(self.cursor)
+        return None if self.cursor is None else self._places.get(self.cursor)
 
     def _put_cursor(self, place: int, step: int) -> bool:
         """On the first selectable row from `place` in the direction of `step`."""
@@ -174,7 +195,7 @@ class Rows(ScrollView, Generic[KeyT], can_focus=True):
         if place is None or rows <= 0:
             return
         top = self.scroll_offset.y
-        if not any(map(self.selectable, self.keys[:place])):
+        if place < rows and not any(map(self.selectable, self.keys[:place])):
             self._scroll(0)  # what stands above the first row is a header
         elif place < top:
             self._scroll(place)

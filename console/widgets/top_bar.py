@@ -1,37 +1,52 @@
 """The first lines of every screen: where one can go, the fleet in one line, and the link."""
 
+from typing import cast
+
 from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
 from console import format as fmt
+from console.desk import Desk
 from console.feed import Feed
+from console.keymap import BY_NAME, Place
 from console.model import Line, Overview, Piece, Tone, overview
 from console.store import Store
 from console.widgets.hint import Hint
 from console.widgets.lines import Lines
 
-PLACES = (("1", "Fleet", "fleet"), ("2", "Runs", "runs"), ("3", "Journal", "journal"))
+PLACES: tuple[Place, ...] = ("fleet", "runs", "journal")
 WIDE = 120
 
 
 class TopBar(Horizontal):
     """Tabs at the left, the overview at the right."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: Place) -> None:
         super().__init__()
         self._place = place
 
     def compose(self) -> ComposeResult:
-        for key, label, place in PLACES:
-            chosen = "tab -chosen" if place == self._place else "tab"
-            yield Hint(key, label, f"app.place('{place}')", classes=chosen)
+        desk = cast("Desk", self.app)
+        if (env := desk.settings.env) is not None:
+            yield Lines(((f" {fmt.safe(env)} ", "plain"),), classes="env")
+        for place in PLACES:
+            yield self._tab(place, place[0].upper() + place[1:])
+        if desk.workbench is not None:
+            yield self._tab("workbench", "Break it", "danger")
         yield Lines(id="overview")
 
-    def show(self, store: Store, feed: Feed) -> None:
-        room = self.app.size.width - sum(len(label) + 4 for _, label, _ in PLACES) - 1
-        line = status_line(overview(store.nodes.values()), store, feed, room)
+    def show(self, desk: Desk) -> None:
+        tabs = sum(hint.cells + 2 for hint in self.query(Hint))
+        env = len(fmt.safe(desk.settings.env or "")) + 3 if desk.settings.env else 0
+        room = self.app.size.width - tabs - env - 1
+        line = status_line(overview(desk.store.nodes.values()), desk.store, desk.feed, room)
         self.query_one("#overview", Lines).show_lines(line)
+
+    def _tab(self, place: Place, label: str, more: str = "") -> Hint:
+        chosen = "-chosen" if place == self._place else ""
+        key = BY_NAME[place].shown.partition(" ")[0]
+        return Hint(key, label, f"act('{place}')", classes=f"tab {chosen} {more}")
 
 
 def status_line(fleet: Overview, store: Store, feed: Feed, room: int) -> Line:
@@ -83,6 +98,8 @@ def link_pieces(store: Store, feed: Feed, room: int) -> list[Piece]:
     """How well central is heard, and its time."""
     now = fmt.clock_time(store.now_us() if store.heard_us is not None else None)
     wide = f" {fmt.cut(fmt.safe(feed.address), 24)}" if room >= WIDE - 30 else ""
+    if store.paused:
+        return [("‖ PAUSED", "warning"), (f"{wide} {now}", "plain")]
     if feed.link == "live":
         return [("●", "success"), (f"{' LIVE' if wide else ''}{wide} {now}", "plain")]
     if feed.link == "late":
@@ -96,15 +113,15 @@ def link_pieces(store: Store, feed: Feed, room: int) -> list[Piece]:
 class Banner(Lines):
     """Says that what is shown is old, since when, and what happens next."""
 
-    def show(self, store: Store, feed: Feed, token_from: str) -> None:
-        self.display = store.stale
+    def show(self, desk: Desk) -> None:
+        self.display = desk.store.stale
         if self.display:
             width = self.app.size.width - 2
-            text = fmt.cut(banner_text(store, feed, token_from), width)
+            text = fmt.cut(banner_text(desk.store, desk.feed, desk.token_from), width)
             self.show_lines(((text, "error"),))
 
-    async def on_click(self) -> None:
-        await self.app.run_action("screen.again")
+    def on_click(self) -> None:
+        cast("Desk", self.app).reconnect()
 
 
 def banner_text(store: Store, feed: Feed, token_from: str) -> str:

@@ -1,26 +1,27 @@
-"""How a clock went: fine for ten minutes, a point a minute for a day, and no more than that."""
+"""How a node went: fine for ten minutes, a point now and then for a day, no more than that."""
 
 import itertools
 
-from central.history import MINUTES, POLLS, History
-from cluster.protocol.views import ClockPoint
+from central.history import CLOCK_EVERY_US, DAY_US, POLLS, ClockHistory, PollHistory
+from cluster.protocol.views import ClockPoint, PollPoint
 
 SECOND_US = 1_000_000
+MINUTES = DAY_US // CLOCK_EVERY_US
 
 
 def test_the_last_polls_are_all_there() -> None:
-    history = History()
+    history = ClockHistory()
     points = [ClockPoint(second * SECOND_US, float(second), 0.5) for second in range(100)]
     for point in points:
         history.add(point)
 
     assert history.points() == points
-    assert history.points(since=90 * SECOND_US) == points[90:]
+    assert history.points(90 * SECOND_US) == points[90:]
 
 
 def test_what_is_older_is_a_point_a_minute() -> None:
     """An hour of polls: ten minutes of them in full, the other fifty as fifty points."""
-    history = History()
+    history = ClockHistory()
     for second in range(3600):
         history.add(ClockPoint(second * SECOND_US, 1.0, 0.5))
 
@@ -32,7 +33,7 @@ def test_what_is_older_is_a_point_a_minute() -> None:
 
 
 def test_two_days_take_no_more_room_than_one() -> None:
-    history = History()
+    history = ClockHistory()
     for minute in range(2 * MINUTES):
         history.add(ClockPoint(minute * 60 * SECOND_US, 1.0, 0.5))
 
@@ -40,3 +41,17 @@ def test_two_days_take_no_more_room_than_one() -> None:
 
     assert points[-1].ts == (2 * MINUTES - 1) * 60 * SECOND_US
     assert len(points) == MINUTES
+
+
+def test_a_missed_poll_is_a_point_too() -> None:
+    history = PollHistory()
+    points = [
+        PollPoint(1 * SECOND_US, 1.5, 10, 8),
+        PollPoint(2 * SECOND_US, None, None, 8),
+        PollPoint(3 * SECOND_US, 0.0, 0, 0),
+    ]
+    for point in points:
+        history.add(point)
+
+    assert history.points() == points
+    assert history.points(2 * SECOND_US) == points[1:]

@@ -70,7 +70,7 @@ async def test_a_wrong_clock_is_told_and_its_records_are_right(tmp_path: Path) -
         assert view.apart_ms is not None
         assert abs(view.apart_ms) < 100  # on a busy machine
         await until(await journaled(w, "clock-bad"), "it is journaled")
-        ask = central.ClockHistoryAsk("n1")
+        ask = central.HistoryAsk("n1")
         points = (await w.central.call(central.NODE_CLOCK, ask)).points
         assert points[-1].drift_ms == pytest.approx(1200, abs=20)
 

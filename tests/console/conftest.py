@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from textual.pilot import Pilot
 
 from cluster.backoff import Backoff
 from console.app import ConsoleApp
+from console.settings import ConsoleSettings
 from tests.console.fake_central import TOKEN, FakeCentral
 
 SMALL, LARGE = (80, 24), (140, 40)
@@ -45,9 +47,18 @@ async def until(condition: Callable[[], object], within_s: float = 10.0) -> None
         await asyncio.sleep(0.01)
 
 
+async def until_seen(app: ConsoleApp, part: str, within_s: float = 10.0) -> None:
+    """Return when the screen shows this, in whatever case."""
+    await until(lambda: part.lower() in text(app), within_s)
+
+
 @asynccontextmanager
 async def console(
-    fake: FakeCentral, size: tuple[int, int] = SMALL, token: str = TOKEN, **more: Any
+    fake: FakeCentral,
+    size: tuple[int, int] = SMALL,
+    token: str = TOKEN,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+    **more: Any,
 ) -> AsyncIterator[tuple[ConsoleApp, Pilot[None]]]:
     """A console that has shown what the fake central holds."""
     options: dict[str, Any] = {
@@ -55,10 +66,11 @@ async def console(
         "hold_order_s": 0,
         "backoff": Steady(0.6),
     }
-    app = ConsoleApp(fake.url, token, **(options | more))
+    app = ConsoleApp(ConsoleSettings(central=fake.url, **settings), token, **(options | more))
     async with app.run_test(size=size, notifications=True) as pilot:
-        if token == fake.token:
-            first = "▌" if fake.nodes else "no nodes yet"
+        if token in (fake.token, fake.viewer_token):
+            mark = "|" if settings.get("ascii") else "▌"
+            first = mark if fake.nodes else "no nodes yet"
             await until(lambda: first in text(app) and "connecting" not in text(app))
         yield app, pilot
 
@@ -86,7 +98,7 @@ def light_of(app: ConsoleApp, part: str) -> int:
 def row_of(app: ConsoleApp, name: str) -> str:
     """The first line that begins with this name."""
     for line in lines(app):
-        if line.lstrip(" ▌").startswith(name):
+        if line.lstrip(" ▌•|").startswith(name):
             return line
     return ""
 

@@ -12,20 +12,26 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from msgspec.structs import replace
 
-from cluster.clock.state import ClockSummary
+from cluster.clock.state import ClockState, ClockSummary
 from cluster.clock.verdict import Limits, word_of
+from cluster.exchange import Nothing
+from cluster.gate import Gate, role_of
 from cluster.problem import Refusal
 from cluster.protocol import central
+from cluster.protocol.node import SourceState
 from cluster.protocol.shared import Disk
 from cluster.protocol.views import (
     Agreement,
     CentralStatus,
+    ClockPoint,
     Delta,
     JournalLine,
     Live,
     NodeRecords,
     NodeView,
+    PollPoint,
     Run,
     RunKind,
     Snapshot,
@@ -35,6 +41,7 @@ from cluster.protocol.views import (
 from cluster.server import fence, serve
 
 TOKEN = "0123456789abcdef-test"
+VIEWER_TOKEN = "a-token-that-may-only-look"
 SYNC = ClockSummary(status="SYNC", drift_ms=2.3, bound_ms=3.0, freq_ppm=1.2, stratum=3)
 
 
@@ -82,6 +89,11 @@ class FakeCentral:
         self.streams = 0
         self.tries = 0
         self.refuse: Refusal | None = None
+        self.viewer_token = VIEWER_TOKEN
+        self.found: dict[str, central.NodeFound] = {}
+        self.clock_points: list[ClockPoint] = []
+        self.poll_points: list[PollPoint] = []
+        self.old_lines: list[JournalLine] = []
         self.answers = asyncio.Event()
         self.answers.set()
         self._ids = itertools.count(881)
@@ -94,7 +106,9 @@ class FakeCentral:
         return f"http://127.0.0.1:{self._port}"
 
     async def start(self) -> None:
-        app = web.Application(middlewares=[fence(self.token, central.EXCHANGES)])
+        app = web.Application(
+            middlewares=[fence(Gate(self.token, self.viewer_token), central.EXCHANGES)]
+        )
         app.add_routes(
             [
                 serve(central.STREAM, self._stream),
@@ -105,6 +119,18 @@ class FakeCentral:
                 serve(central.POLL, self._poll),
                 serve(central.CANCEL, self._cancel),
                 serve(central.RUNS, self._runs),
+                serve(central.STATUS, self._status),
+                serve(central.NODES, self._list),
+                serve(central.HELLO, self._hello),
+                serve(central.TEST, self._test),
+                serve(central.CHANGE, self._change),
+                serve(central.REMOVE, self._remove),
+                serve(central.SOURCE, self._source),
+                serve(central.SYNC_CLOCK, self._sync),
+                serve(central.NODE_CLOCK, self._clock),
+                serve(central.NODE_POLLS, self._polls),
+                serve(central.JOURNAL, self._journal),
+                serve(central.RUN, self._run_again),
             ]
         )
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
@@ -129,7 +155,7 @@ class FakeCentral:
         self.send(runs=[run])
         if (node := self.nodes.get(run.node)) is not None:
             shown = None if run.ended_already else run
-            self.put(msgspec.structs.replace(node, run=shown))
+            self.put(replace(node, run=shown))
 
     def say(self, text: str, *, level: Any = "info", node: str | None = None) -> None:
         line = JournalLine(
@@ -154,9 +180,9 @@ class FakeCentral:
         for queue in self._queues:
             queue.put_nowait(event)
 
-    def snapshot(self, since: int) -> Snapshot:
+    def status(self) -> CentralStatus:
         lives = [each.live for each in self.nodes.values()]
-        status = CentralStatus(
+        return CentralStatus(
             epoch=self.epoch,
             boot="b1",
             version="0.1.0",
@@ -168,19 +194,22 @@ class FakeCentral:
                 lives.count("down"),
                 0,
             ),
-            records=0,
+            records=sum(each.records.central for each in self.nodes.values()),
             runs_open=0,
             poll_interval_s=1.0,
+            runs_at_once=4,
             clock=SYNC,
             clock_word="OK",
             time=TimeService(8123, 0, 0, 0),
-            disk=Disk(0, 0, 0),
+            disk=Disk(1_000_000, 0, 0),
             uptime_s=1.0,
         )
+
+    def snapshot(self, since: int) -> Snapshot:
         journal = [line for line in self.journal if line.seq > since][-200:]
         return Snapshot(
             now=now_us(),
-            status=status,
+            status=self.status(),
             nodes=list(self.nodes.values()),
             runs=list(self.runs.values()),
             journal=journal,
@@ -191,7 +220,8 @@ class FakeCentral:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         queue: asyncio.Queue[bytes] = asyncio.Queue()
-        snapshot = msgspec.json.encode(self.snapshot(ask.since or 0))
+        role = role_of(request)
+        snapshot = msgspec.json.encode(replace(self.snapshot(ask.since or 0), role=role))
         self._queues.add(queue)
         self.streams += 1
         try:
@@ -226,13 +256,80 @@ class FakeCentral:
 
     async def _cancel(self, _: web.Request, ask: central.RunId) -> Run:
         await self._note("cancel", str(ask.id))
-        run = msgspec.structs.replace(self.runs[ask.id], state="cancelled", ended=now_us())
+        run = replace(self.runs[ask.id], state="cancelled", ended=now_us())
         self.put_run(run)
         return run
 
     async def _runs(self, _: web.Request, ask: central.RunsAsk) -> central.RunList:
         await self._note("runs", ask.node or "")
         return central.RunList([run for run in self.runs.values() if run.node == ask.node])
+
+    async def _status(self, _: web.Request, ask: Nothing) -> CentralStatus:
+        return self.status()
+
+    async def _list(self, _: web.Request, ask: Nothing) -> central.NodeList:
+        return central.NodeList(list(self.nodes.values()))
+
+    async def _run_again(self, _: web.Request, ask: central.RunId) -> Run:
+        return self.runs[ask.id]
+
+    async def _hello(self, _: web.Request, ask: central.Hello) -> NodeView:
+        await self._note("add", f"{ask.name} {ask.url}")
+        self.put(view(ask.name, url=ask.url))
+        return self.nodes[ask.name]
+
+    async def _test(self, _: web.Request, ask: central.Address) -> central.NodeFound:
+        await self._note("test", ask.url)
+        if ask.url not in self.found:
+            raise Refusal("node_unreachable", "refused: nobody listens there")
+        return self.found[ask.url]
+
+    async def _change(self, _: web.Request, ask: central.NodeChange) -> NodeView:
+        await self._note("change", f"{ask.name} {ask.url} {ask.pull_every}")
+        before = self.nodes[ask.name]
+        every = before.pull_every if ask.pull_every is None else ask.pull_every or None
+        self.put(replace(before, url=ask.url or before.url, pull_every=every))
+        return self.nodes[ask.name]
+
+    async def _remove(self, _: web.Request, ask: central.Named) -> central.Gone:
+        await self._note("remove", ask.name)
+        gone = self.nodes.pop(ask.name)
+        self.send(gone=[ask.name])
+        return central.Gone(ask.name, gone.records.central)
+
+    async def _source(self, _: web.Request, ask: central.SourceSet) -> NodeView:
+        await self._note("source", f"{ask.name} {ask.running} {ask.rate}")
+        before = self.nodes[ask.name]
+        source = before.source or SourceState("none", False, 0.0, 0)
+        running = source.running if ask.running is None else ask.running
+        rate = source.rate if ask.rate is None else ask.rate
+        self.put(replace(before, source=replace(source, running=running, rate=rate)))
+        return self.nodes[ask.name]
+
+    async def _sync(self, _: web.Request, ask: central.Named) -> ClockState:
+        await self._note("sync", ask.name)
+        return ClockState(status="SYNC", drift_ms=2.3, bound_ms=3.0)
+
+    async def _clock(self, _: web.Request, ask: central.HistoryAsk) -> central.ClockHistory:
+        return central.ClockHistory([one for one in self.clock_points if one.ts >= ask.since])
+
+    async def _polls(self, _: web.Request, ask: central.HistoryAsk) -> central.PollHistory:
+        return central.PollHistory([one for one in self.poll_points if one.ts >= ask.since])
+
+    async def _journal(self, _: web.Request, ask: central.JournalAsk) -> central.JournalPage:
+        lines = [
+            line
+            for line in (*self.old_lines, *self.journal)
+            if line.seq > (ask.after or 0)
+            and (ask.before is None or line.seq < ask.before)
+            and ask.level in (None, line.level)
+            and ask.node in (None, line.node)
+            and ask.kind in (None, line.kind)
+            and (ask.text or "").casefold() in f"{line.text} {line.node}".casefold()
+        ]
+        return central.JournalPage(
+            lines[: ask.limit] if ask.after is not None else lines[-ask.limit :]
+        )
 
     async def _note(self, what: str, whom: str) -> None:
         self.asked.append((what, whom))

@@ -9,6 +9,7 @@ from cluster.peer import PeerFailed
 from cluster.problem import Refusal
 from console.app import ConsoleApp
 from console.commands import explain
+from console.screens.acting import ActingView
 from console.screens.dialog import Confirm, Dialog
 from tests.console.conftest import LARGE, SIZES, SMALL, console, lines, row_of, text, until
 from tests.console.fake_central import FakeCentral, now_us, view
@@ -26,7 +27,7 @@ async def choose(app: ConsoleApp, pilot: Pilot[None], name: str) -> None:
     """Put the cursor on a node."""
     await pilot.press("g")
     for _ in range(10):
-        if app.view is not None and app.view.selected_node() == name:
+        if isinstance(app.view, ActingView) and app.view.selected_node() == name:
             return
         await pilot.press("j")
     raise AssertionError(f"there is no {name}")
@@ -320,7 +321,7 @@ async def test_help_opens_and_closes(fake: FakeCentral) -> None:
     async with console(fake) as (app, pilot):
         for opens, closes in (("question_mark", "escape"), ("f1", "q")):
             await pilot.press(opens)
-            await until(lambda: "central → node (asks)" in text(app))
+            await until(lambda: "node gets what it lacks" in text(app))
             await pilot.press(closes)
             await until(lambda: not isinstance(app.screen, Dialog))
         assert app.is_running

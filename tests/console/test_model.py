@@ -8,7 +8,8 @@ import pytest
 from cluster.clock.state import ClockSummary
 from cluster.protocol.views import NodeView, Run
 from console import model
-from console.questions import ask_all, ask_cancel, ask_one
+from console.questions import ask_cancel, ask_many, ask_move
+from console.store import Store
 from console.widgets.top_bar import missing_pieces
 from tests.console.fake_central import view
 
@@ -177,8 +178,13 @@ def test_questions_hold_the_numbers() -> None:
     down = view("rig1", **DOWN, to_pull=1_200)
     fleet = [view("a", to_pull=30), view("b"), down, view("c", to_pull=None)]
 
-    one = "\n".join(text for line in ask_one("pull", down, 400.0).lines for text, _ in line)
-    all_of_them = ask_all("pull", fleet)
+    store = Store()
+    store.add_runs(
+        [run(node="rig1", state="succeeded", started=NOW, ended=NOW + 3_000_000, received=1_200)]
+    )
+
+    one = "\n".join(text for line in ask_move("pull", [down], store).lines for text, _ in line)
+    all_of_them = ask_many("pull", fleet, store)
     said = "\n".join("".join(text for text, _ in line) for line in all_of_them.lines)
 
     assert "1,200 records" in one
@@ -195,8 +201,10 @@ def test_a_question_about_nothing_says_so() -> None:
     """No estimate of a time for no records; names are listed as people count."""
     away = [view(f"node-{number}", **DOWN) for number in (10, 2, 1)]
 
-    one = ["".join(text for text, _ in line) for line in ask_one("push", view("a"), 400.0).lines]
-    everybody = ["".join(text for text, _ in line) for line in ask_all("push", away).lines]
+    store = Store()
+
+    one = ["".join(text for text, _ in line) for line in ask_move("push", [view("a")], store).lines]
+    everybody = ["".join(text for text, _ in line) for line in ask_many("push", away, store).lines]
 
     assert any(re.search(r"about +nothing to do", line) for line in one)
     assert any("3: node-1, node-2, node-10" in line for line in everybody)

@@ -62,7 +62,7 @@ async def central(folder: Path, slots: int = 1) -> AsyncIterator[Context]:
         runs = SlowRuns(store.database, board, journal, clock.now_us)
         runs.stored = asyncio.Event()
         yield Context(
-            store, board, journal, runs, clock, tasks, asyncio.Semaphore(slots), 1.0, no_peer
+            store, board, journal, runs, clock, tasks, asyncio.Semaphore(slots), slots, 1.0, no_peer
         )
 
 

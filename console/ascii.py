@@ -1,0 +1,43 @@
+"""`--ascii`: every glyph as one plain character, for terminals and ears that know no others.
+
+The last step before the terminal, so that nothing that is drawn can be forgotten: borders, bars,
+curves and whatever came from elsewhere.
+"""
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from textual.color import Color
+from textual.filter import LineFilter
+
+from console.plot import BRAILLE
+
+#: What is drawn, and what stands for it.
+GLYPHS = str.maketrans(
+    "≠○◷◐◌●·⇣⇡⇅▲✗✓✕↻⟳▶✚✎✖✝❄‖━─│┤└╭╮╰╯┌┐┘├▌▐…⏎±↑↓→←•▁▂▃▄▅▆▇█▔▎▏▊▍▋",
+    "!x@~.o.<>%^xvxr*>+exKF==-||+++++++++||~^~^v><*__--==##-|||||",
+)
+UPPER, LOWER = 0b00011011, 0b11100100  # dots of a braille cell
+
+
+def ascii_of(text: str) -> str:
+    """As many cells of ASCII."""
+    return text if text.isascii() else "".join(map(_ascii_of, text))
+
+
+def _ascii_of(character: str) -> str:
+    if character.isascii():
+        return character
+    code = ord(character) - BRAILLE
+    if 0 <= code < 256:
+        if not code & LOWER:
+            return "'" if code else " "
+        return ":" if code & UPPER else "."
+    known = GLYPHS.get(ord(character))
+    return chr(known) if known is not None else "?" * cell_len(character)
+
+
+class AsciiOnly(LineFilter):
+    """Makes ASCII of every segment that is drawn."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        return [Segment(ascii_of(text), style, control) for text, style, control in segments]
