@@ -5,7 +5,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: run test check format bench bench-clock docs clean
+.PHONY: run test check format bench bench-clock docs screenshots clean
 .DEFAULT_GOAL := run
 
 run: .venv/run ## Start central, three nodes and the console (ARGS="--nodes 5 --skew")
@@ -31,8 +31,11 @@ bench: .venv/dev ## Print the figures of replication beside their physical limit
 bench-clock: .venv/dev ## Print how well the clock keeps time, beside others
 	@$(BIN)/python -m benchmarks.clock $(ARGS)
 
-docs: .venv/dev ## Generate docs/protocol.md and docs/settings.md from the code
+docs: .venv/dev ## Generate what is generated of the documents from the code
 	@$(BIN)/python -m docs.generate
+
+screenshots: .venv/dev ## Draw the pictures of docs/pictures anew
+	@$(BIN)/python -m docs.screenshots
 
 clean: ## Remove what was made here, but no records
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

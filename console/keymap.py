@@ -39,6 +39,11 @@ class Command:
     bar: tuple[Place, ...] = ()
     asks: bool = False
 
+    @property
+    def word(self) -> str:
+        """The label without its glyph."""
+        return self.label.lstrip("⇣⇡↻✕⟳▶◷✚✎✖✝❄ ")
+
 
 COMMANDS = (
     Command("fleet", ("1",), "1", "Fleet", "the fleet, worst first", "Go", ALL, ("workbench",)),

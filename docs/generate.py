@@ -1,4 +1,4 @@
-"""Writes docs/protocol.md and docs/settings.md from what the code declares: `make docs`.
+"""Writes docs/protocol.md and docs/settings.md, and the keys of docs/console.md, from the code.
 
 tests/test_docs.py fails when the files in the repository are not what this would write.
 """
@@ -19,6 +19,7 @@ from cluster.reference import (
     problems_section,
     settings_section,
 )
+from console.keymap import ALL, COMMANDS, Group
 from console.settings import ConsoleSettings
 from console.web.settings import WebSettings
 from node.settings import NodeSettings
@@ -104,6 +105,35 @@ EXIT_CODES = """\
 """
 
 
+GROUPS: dict[Group, str] = {
+    "Go": "Places",
+    "Replicate": "Replication",
+    "Node": "Nodes",
+    "Look": "Looking",
+    "Break": "Breaking it",
+}
+KEYS_BEGIN, KEYS_END = "<!-- keys: written by `make docs` from console/keymap.py -->", "<!-- end"
+
+
+def with_keys(text: str) -> str:
+    """The text with the key table between its marks."""
+    before, _, rest = text.partition(KEYS_BEGIN)
+    _, end, after = rest.partition(KEYS_END)
+    return f"{before}{KEYS_BEGIN}\n{key_table()}{end}{after}"
+
+
+def key_table() -> str:
+    """Every command, by what it is for."""
+    lines = ["| key | command | does | where |", "| --- | --- | --- | --- |"]
+    for group, title in GROUPS.items():
+        lines.append(f"| | **{title}** | | |")
+        for command in (one for one in COMMANDS if one.group == group):
+            where = "everywhere" if command.places == ALL else ", ".join(command.places)
+            shown = " ".join(f"`{key}`" for key in command.shown.split())
+            lines.append(f"| {shown} | {command.word} | {command.does} | {where} |")
+    return "\n".join(lines) + "\n"
+
+
 def documents() -> dict[str, str]:
     """Each file's name with its text."""
     services = {"Node": node.EXCHANGES, "Central": central.EXCHANGES}
@@ -125,6 +155,7 @@ def documents() -> dict[str, str]:
             ),
             problems_section(),
         ),
+        "console.md": with_keys((FOLDER / "console.md").read_text(encoding="utf-8")),
         "settings.md": document(
             SETTINGS.splitlines(),
             [""],

@@ -12,7 +12,7 @@ from docs.generate import documents
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-@pytest.mark.parametrize("name", ["protocol.md", "settings.md"])
+@pytest.mark.parametrize("name", ["protocol.md", "settings.md", "console.md"])
 def test_a_generated_document_is_up_to_date(name: str) -> None:
     """Otherwise: `make docs`, and look at what changed."""
     assert (DOCS / name).read_text(encoding="utf-8") == documents()[name]

@@ -62,8 +62,7 @@ class KeyBar(Horizontal):
 
     def compose(self) -> ComposeResult:
         for command in self._commands:
-            word = command.label.lstrip("⇣⇡↻✕⟳▶◷✚✎✖✝❄ ")
-            yield Hint(command.shown, word, f"act('{command.name}')", command=command)
+            yield Hint(command.shown, command.word, f"act('{command.name}')", command=command)
 
     def on_resize(self) -> None:
         hints = list(self.query(Hint))
