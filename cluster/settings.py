@@ -8,7 +8,7 @@ named by where it was written: the flag, the variable, or the file and key.
 import argparse
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_args, get_origin
 
@@ -55,9 +55,39 @@ def load(
 
     `program` is in the names of its variables; it is started by `command`, else `python -m`.
     """
+    return load_beside(kind, program, argv, environ, command or f"python -m {program}")[0]
+
+
+def load_beside(
+    kind: type[SettingsT],
+    program: str,
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    command: str,
+    add: Callable[[argparse.ArgumentParser], None] = lambda _: None,
+    flags: Container[str] | None = None,
+) -> tuple[SettingsT, argparse.Namespace]:
+    """As `load`, of a command that takes more than settings: `add` declares its own arguments.
+
+    `flags`: only these settings are flags; all can be in the file and the environment.
+    """
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
-    parser = _parser(kind, program, command or f"python -m {program}", fields)
-    flags = vars(parser.parse_args(argv))
+    shown = {name: each for name, each in fields.items() if flags is None or name in flags}
+    parser = _parser(kind, program, command, shown)
+    add(parser)
+    given = vars(parser.parse_intermixed_args(argv))
+    set_by = {key: value for key, value in given.items() if key in shown or key == "config"}
+    own = {key: value for key, value in given.items() if key not in set_by}
+    return _load(kind, program, set_by, environ, fields), argparse.Namespace(**own)
+
+
+def _load(
+    kind: type[SettingsT],
+    program: str,
+    flags: dict[str, Any],
+    environ: Mapping[str, str],
+    fields: Mapping[str, Any],
+) -> SettingsT:
     values: dict[str, Any] = {}
     for strict, layer in (
         (True, _from_file(flags.pop("config", None))),

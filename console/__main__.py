@@ -1,36 +1,48 @@
-"""`python -m console`: the operator's screen.
+"""`python -m console`: the operator's screen, or plain lines after a word such as `status`.
 
-It needs a terminal. Exit codes: 0 quit as asked, 1 a bug (traceback on the terminal), 2 a wrong
-setting, no token or no terminal.
+The screen needs a terminal. Exit codes: 0 quit as asked, 1 a bug (traceback on the terminal), 2 a
+wrong setting, no token or no terminal. Those of the words are in their --help.
 """
 
 import os
 import sys
 
-from textual.constants import DRIVER
-
 from cluster.lifeline import hold_lifeline
 from cluster.settings import TOKEN_VARIABLE, SettingsWrong, load
 from cluster.token import read_token
-from console.app import ConsoleApp
+from console.plain.program import run
+from console.plain.words import WORDS
 from console.settings import ConsoleSettings
 
 USAGE = 2
+SLOW = {"TEXTUAL_COLOR_SYSTEM": "256", "TEXTUAL_FPS": "10"}
 
 
 def main() -> int:
-    """Run until the operator quits; the exit code."""
+    """Run until the operator quits, or the word is done; the exit code."""
     hold_lifeline()
+    argv = sys.argv[1:]
+    if argv and argv[0] in WORDS:
+        return run(argv[0], argv[1:], os.environ, sys.stdout, sys.stderr)
     try:
-        settings = load(ConsoleSettings, "console", sys.argv[1:], os.environ)
+        settings = load(ConsoleSettings, "console", argv, os.environ)
         secret = read_token(settings.token_file, os.environ)
     except SettingsWrong as wrong:
         print(f"console: {wrong}", file=sys.stderr)
         return USAGE
     # Textual draws on standard error; in a browser (console/web) it has a driver for that.
-    if not (DRIVER or all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))):
-        print("console: a terminal is needed on standard input, output and error", file=sys.stderr)
+    terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+    if not (terminal or os.environ.get("TEXTUAL_DRIVER")):
+        print(
+            "console: a terminal is needed on standard input, output and error; for plain lines "
+            f"give a word: {', '.join(WORDS)}",
+            file=sys.stderr,
+        )
         return USAGE
+    if settings.slow:
+        os.environ.update(SLOW)
+    from console.app import ConsoleApp  # Textual reads the environment when it is imported
+
     token_from = settings.token_file or f"{TOKEN_VARIABLE} (environment)"
     app = ConsoleApp(settings, secret, token_from=token_from)
     app.run()

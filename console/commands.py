@@ -114,6 +114,10 @@ class Commands:
         """Who answers at an address."""
         return await self._peer.call(central.TEST, central.Address(url), timeout_s=POLL_S)
 
+    async def run(self, run_id: int) -> Run:
+        """How a run stands."""
+        return await self._peer.call(central.RUN, central.RunId(run_id), timeout_s=ASK_S)
+
     async def runs_of(self, name: str) -> list[Run]:
         """The node's latest runs."""
         answer = await self._peer.call(central.RUNS, central.RunsAsk(node=name), timeout_s=ASK_S)

@@ -145,7 +145,7 @@ def ask_wipe(name: str) -> Question:
         (
             ((f"Kill {fmt.cut(fmt.safe(name), 30)} and delete its database?", "plain"),),
             (),
-            (("What central has not pulled yet is lost, as when a disk dies.", "warning"),),
+            (("What central has not pulled yet is lost for ever.", "warning"),),
             (("A push then gives it back what central holds.", "muted"),),
         ),
         "Wipe (y)",

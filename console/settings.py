@@ -11,7 +11,11 @@ ThemeName = Literal["dark", "light", "ansi", "contrast"]
 
 
 class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The console: shows the fleet live, starts pulls and pushes."""
+    """The console: shows the fleet live, starts pulls and pushes.
+
+    With a word it prints plain lines instead: status, pull, push, cancel, nodes, journal (each has
+    its --help).
+    """
 
     central: Annotated[Url, msgspec.Meta(description="central's address")] = "http://127.0.0.1:8100"
     token_file: Annotated[Text | None, msgspec.Meta(description="file with the token")] = None

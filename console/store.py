@@ -126,6 +126,12 @@ class Store:
             self.stale = stale
             self._changes.everything = True
 
+    def know(self, status: CentralStatus, nodes: Iterable[NodeView]) -> None:
+        """What was asked for once, without a stream."""
+        self._hear(status.now)
+        self.status, self.role = status, status.role
+        self.nodes = {view.name: view for view in nodes}
+
     def apply_snapshot(self, snapshot: Snapshot) -> bool:
         """Everything anew. False: central has another database, so ask again from its beginning."""
         known = self.status

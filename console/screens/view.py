@@ -16,7 +16,7 @@ from textual.screen import Screen
 from console.desk import Desk
 from console.keymap import BY_NAME, Command, Place, bar
 from console.store import Changes, Store
-from console.widgets.hint import Button, Hint, KeyBar
+from console.widgets.hint import CommandButton, Hint, KeyBar
 from console.widgets.rows import Rows
 from console.widgets.top_bar import Banner, TopBar
 
@@ -43,7 +43,7 @@ class View(Screen[None]):
         if self.BUTTONS:
             with Horizontal(classes="buttons"):
                 for name in self.BUTTONS:
-                    yield Button(BY_NAME[name])
+                    yield CommandButton(BY_NAME[name])
                 yield from self.beside_buttons()
         yield KeyBar(bar(self.PLACE))
 

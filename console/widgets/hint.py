@@ -44,8 +44,8 @@ class Hint(Static):
         await self.screen.run_action(self._action)
 
 
-class Button(Hint):
-    """A command as a button."""
+class CommandButton(Hint):
+    """A command as a button. Textual's own Button has a style that goes by that name."""
 
     def __init__(self, command: Command) -> None:
         super().__init__(

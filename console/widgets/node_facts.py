@@ -172,9 +172,11 @@ def loss_lines(view: NodeView, width: int) -> list[Line]:
     """What went with the node's disk, until it has been given back."""
     lines: list[Line] = []
     if (loss := view.loss) is not None:
-        lost = f"lost with its disk: {loss.records:,}"
-        back = f"; central holds {loss.restorable:,} of it: u gives them back"
-        lines.append(((fmt.cut(lost + (back if loss.restorable else ""), width), "warning"),))
+        lost = f"lost with its disk: {loss.records:,} that were never pulled"
+        lines.append(((fmt.cut(lost, width), "warning"),))
+        if view.records.missing_at_node:
+            back = f"central holds {loss.restorable:,} of it: u gives them back"
+            lines.append(((fmt.cut(back, width), "warning"),))
     if view.records.dropped:
         given = f"{view.records.dropped:,} records given up there, proven to be at central"
         lines.append(((fmt.cut(given, width), "muted"),))

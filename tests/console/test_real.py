@@ -34,7 +34,7 @@ async def console(fleet: Fleet, size: Size) -> AsyncIterator[tuple[ConsoleApp, P
         ConsoleSettings(central=fleet.url), TOKEN, deaf_s=0, hold_order_s=0, backoff=Steady(0.2)
     )
     async with app.run_test(size=size, notifications=True) as pilot:
-        await until(lambda: "up" in text(app) and app.feed.up)
+        await until(lambda: "▌" in text(app) or "no nodes yet" in text(app))
         yield app, pilot
 
 

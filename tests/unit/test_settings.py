@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -229,13 +230,15 @@ def test_help_lists_every_setting(program: str) -> None:
     with contextlib.redirect_stdout(text), pytest.raises(SystemExit) as left:
         load(PROGRAMS[program], program, ["--help"], {})
     shown = " ".join(text.getvalue().split())
+    options = shown.partition(" options: ")[2]
 
     assert left.value.code == 0
     assert "TIDEHOLD_TOKEN" in shown
     for field in msgspec.structs.fields(PROGRAMS[program]):
-        flag = f"--{field.name.replace('_', '-')} "
-        assert flag in shown
-        about = shown.split(flag, 2)[-1].split(" --")[0]
+        flag = f"--{field.name.replace('_', '-')}"
+        found = re.search(rf"{flag}(?:, --no-\S+)? (.*?)(?= --|$)", options)
+        assert found is not None, flag
+        about = found[1]
         assert len(about.split()) > 2, f"{flag} is not described"
         if not field.required and field.default not in (None, ()):
             assert f"[{field.default}]" in about

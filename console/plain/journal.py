@@ -1,0 +1,61 @@
+"""`journal`: the latest lines, and what is new."""
+
+from argparse import Namespace
+
+import msgspec
+
+from cluster.protocol.central import JournalAsk
+from cluster.protocol.views import JournalLine
+from cluster.shape import wording
+from console.commands import Commands
+from console.plain.lines import journal_line
+from console.plain.listener import Listener
+from console.plain.moves import Unwanted
+from console.plain.page import Page
+from console.query import LineQuery, worse_than
+
+
+def query_of(given: Namespace) -> LineQuery:
+    """Which lines are wanted."""
+    words = (given.text.casefold(),) if given.text else ()
+    return LineQuery(given.level, given.node, given.kind, words)
+
+
+async def past(commands: Commands, page: Page, given: Namespace) -> int:
+    """Print the latest lines that are wanted; the number of the last one, 0 without any."""
+    levels = worse_than(given.level) if given.level not in (None, "info") else (None,)
+    lines: list[JournalLine] = []
+    for level in levels:
+        values = {"level": level, "node": given.node, "kind": given.kind, "text": given.text}
+        try:
+            ask = msgspec.convert({**values, "limit": given.limit}, JournalAsk)
+        except msgspec.ValidationError as error:
+            raise Unwanted(wording(error, JournalAsk)) from None
+        lines += await commands.journal(ask)
+    lines = sorted(lines, key=lambda line: line.seq)[-given.limit :]
+    for line in lines:
+        tell(line, page, json=given.json)
+    return lines[-1].seq if lines else 0
+
+
+async def follow(
+    listener: Listener, page: Page, query: LineQuery, after: int, *, json: bool
+) -> None:
+    """Print what is wanted of what comes, for ever."""
+    was_away = ""
+    async for _, away in listener.changes():
+        if away != was_away and not json:
+            page.say(f"central is away: {away}" if away else "central is back", "warning")
+        was_away = away
+        new = [line for line in listener.store.journal if line.seq > after]
+        for line in new:
+            if query.holds(line):
+                tell(line, page, json=json)
+        after = new[-1].seq if new else after
+
+
+def tell(line: JournalLine, page: Page, *, json: bool) -> None:
+    if json:
+        page.raw(msgspec.json.encode(line).decode())
+    else:
+        page.write(*journal_line(line))
