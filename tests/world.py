@@ -15,8 +15,6 @@ import shutil
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, closing
@@ -28,6 +26,7 @@ from cluster.protocol import central, node
 from cluster.protocol.shared import HEALTH, Receipt
 from cluster.protocol.views import NodeView, Run
 from tests.invariants import Verdict, check
+from tests.launcher import Launched, launch
 
 TOKEN = "a-token-for-tests-only-0123456789"
 ROOT = Path(__file__).parent.parent
@@ -66,33 +65,18 @@ class Program:
         self.url = f"http://127.0.0.1:{self.port}"
         self.folder = folder
         self.peer = peers(self.url)
-        self._argv = [
-            *(sys.executable, "-m", module, "--data", str(folder)),
-            *("--port", str(self.port), *args),
-        ]
-        self.process: subprocess.Popen[str] | None = None
+        self._argv = [module, "--data", str(folder), "--port", str(self.port), *args]
+        self.process: Launched | None = None
 
     async def start(self) -> None:
         """Start, and return when it answers."""
-        self._spawn()
-        await until(self.answers, f"{self._argv[2]} answers", 30)
-
-    def _spawn(self) -> None:
-        self.process = subprocess.Popen(
-            self._argv,
-            cwd=ROOT,
-            env={**os.environ, "TIDEHOLD_TOKEN": TOKEN},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        self.process = launch(self._argv, {**os.environ, "TIDEHOLD_TOKEN": TOKEN})
+        await until(self.answers, f"{self._argv[0]} answers", 30)
 
     async def answers(self) -> bool:
         assert self.process is not None
         if self.process.poll() is not None:
-            assert self.process.stderr is not None
-            raise AssertionError(f"{self._argv}: {self.process.stderr.read()}")
+            raise AssertionError(f"{self._argv}: {self.process.stderr}")
         try:
             await self.peer.call(HEALTH, Nothing(), timeout_s=1)
         except PeerFailed:
@@ -103,7 +87,7 @@ class Program:
         """Kill it and wait for its end."""
         if self.process is not None:
             self.process.send_signal(number)
-            self.process.communicate(timeout=15)
+            self.process.wait(timeout_s=15)
             self.process = None
 
     def freeze(self) -> None:

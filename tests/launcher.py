@@ -1,0 +1,204 @@
+"""Starts the programs of tests without the cost of starting Python.
+
+    central = launch(["central", "--port", "8000"], os.environ)
+    central.send_signal(signal.SIGKILL)
+    assert central.wait(timeout_s=15) == -signal.SIGKILL
+
+Nearly all of a start is imports: 0.4 s of CPU. So each process that runs tests keeps one launcher,
+which has imported what node and central need, and has no thread and no event loop. For each start
+it forks; the child takes its arguments, environment and standard error, and runs the program as
+`python -m` does. That is as real a process to kill, to freeze or to wait for: only its command line
+is the launcher's. tests/process and tests/e2e start the programs as users do.
+
+Nothing outlives the tests: when their end of the launcher's socket closes, whatever closed it, the
+launcher kills what still runs, also what is frozen.
+"""
+
+import atexit
+import gc
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import BinaryIO
+
+PREPARED = ("central.app", "node.app", "node.clock_command", "cluster.program")
+NUMBER = struct.Struct("i")  # a child's pid, then its exit code: what the launcher tells
+
+
+def launch(argv: Sequence[str], env: Mapping[str, str]) -> "Launched":
+    """Start `python -m ARGV` in the root of the repository; it may not run yet on return."""
+    ours, theirs = socket.socketpair()
+    errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed at its end
+    with theirs:
+        socket.send_fds(_launcher(), [b"+"], [theirs.fileno(), errors.fileno()])
+    ours.sendall(json.dumps([list(argv), dict(env)]).encode())
+    ours.shutdown(socket.SHUT_WR)
+    return Launched(ours, errors)
+
+
+class Launched:
+    """A program that was started; what tests need of `subprocess.Popen`."""
+
+    def __init__(self, launcher: socket.socket, errors: BinaryIO) -> None:
+        self.returncode: int | None = None
+        self.stderr = ""  # all of it, once it has ended
+        self._launcher = launcher
+        self._errors = errors
+        self._pid = 0
+
+    @property
+    def pid(self) -> int:
+        if not self._pid:
+            self._pid = self._told(None)
+        return self._pid
+
+    def poll(self) -> int | None:
+        """Its exit code, negative for a signal; None while it runs."""
+        with suppress(BlockingIOError):
+            self._end(0)
+        return self.returncode
+
+    def wait(self, timeout_s: float) -> int:
+        """Its exit code when it has ended. TimeoutError when it does not in time."""
+        return self._end(timeout_s)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal, if it still runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def _end(self, timeout_s: float) -> int:
+        if self.returncode is None:
+            self._pid = self._pid or self._told(timeout_s)
+            self.returncode = self._told(timeout_s)
+            self._launcher.close()
+            with self._errors:
+                self._errors.seek(0)
+                self.stderr = self._errors.read().decode(errors="replace")
+        return self.returncode
+
+    def _told(self, timeout_s: float | None) -> int:
+        """The next number from the launcher. ConnectionError when that is gone."""
+        self._launcher.settimeout(timeout_s)
+        number = self._launcher.recv(NUMBER.size)
+        if not number:
+            raise ConnectionError("the launcher has ended; its standard error tells why")
+        return int(NUMBER.unpack(number)[0])
+
+
+@cache
+def _launcher() -> socket.socket:
+    """This process's own launcher, by its socket."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            cwd=Path(__file__).parents[1],
+            stdin=theirs.fileno(),
+            stdout=subprocess.DEVNULL,
+        )
+    atexit.register(process.wait)
+    atexit.register(ours.close)  # before the wait: last in, first out
+    return ours
+
+
+class Launcher:
+    """The process that forks. Its standard input is the socket of the tests."""
+
+    def __init__(self) -> None:
+        self._tests = socket.socket(fileno=0)
+        self._woken, self._wake = socket.socketpair()
+        self._running: dict[int, socket.socket] = {}
+
+    def serve(self) -> socket.socket | None:
+        """Fork for each request until the tests are gone: None then.
+
+        Returns in each child, too, with the socket that tells what it shall be.
+        """
+        self._wake.setblocking(False)
+        signal.set_wakeup_fd(self._wake.fileno())
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # it wakes only with a handler
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests and the children
+        while True:
+            ready, _, _ = select.select([self._tests, self._woken], [], [])
+            if self._woken in ready:
+                self._woken.recv(1_000)
+                self._tell_ends()
+            if self._tests in ready:
+                _, fds, _, _ = socket.recv_fds(self._tests, 1, 2)
+                if not fds:
+                    self._kill()
+                    return None
+                request = socket.socket(fileno=fds[0])
+                if not self._fork(request, errors=fds[1]):
+                    return request
+
+    def _fork(self, request: socket.socket, errors: int) -> int:
+        """The child's pid, which is told; 0 in the child, which holds nothing of the others."""
+        pid = os.fork()
+        if pid:
+            self._running[pid] = request
+            _tell(request, pid)
+        else:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            for other in (self._tests, self._woken, self._wake, *self._running.values()):
+                other.close()
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.dup2(errors, 2)
+        os.close(errors)
+        return pid
+
+    def _tell_ends(self) -> None:
+        while self._running:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                break
+            with self._running.pop(pid) as request:
+                _tell(request, os.waitstatus_to_exitcode(status))
+
+    def _kill(self) -> None:
+        for pid in self._running:
+            os.kill(pid, signal.SIGKILL)
+
+
+def _tell(request: socket.socket, number: int) -> None:
+    with suppress(ConnectionError):  # the test does not want to know any more
+        request.sendall(NUMBER.pack(number))
+
+
+def become(request: socket.socket) -> None:
+    """Run the program that a request asks for, as the first thing that this process does."""
+    with request, request.makefile("rb") as file:
+        argv, env = json.load(file)
+    os.environ.clear()
+    os.environ.update(env)
+    sys.argv = argv
+    gc.enable()
+    runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
+
+
+def main() -> None:
+    gc.disable()
+    for module in PREPARED:
+        import_module(module)
+    gc.freeze()  # so that no child's collection touches, and so copies, what all share
+    if request := Launcher().serve():
+        become(request)
+
+
+if __name__ == "__main__":
+    main()
