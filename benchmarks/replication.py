@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=10_000_000, help="0: leave that out")
     chosen = parser.parse_args()
     table = Table()
+    Program.fresh = True
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = folder / "source" / "node.db"

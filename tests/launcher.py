@@ -37,13 +37,16 @@ PREPARED = ("central.app", "node.app", "node.clock_command", "cluster.program")
 NUMBER = struct.Struct("i")  # a child's pid, then its exit code: what the launcher tells
 
 
-def launch(argv: Sequence[str], env: Mapping[str, str]) -> "Launched":
-    """Start `python -m ARGV` in the root of the repository; it may not run yet on return."""
+def launch(argv: Sequence[str], env: Mapping[str, str], *, fresh: bool = False) -> "Launched":
+    """Start `python -m ARGV` in the root of the repository; it may not run yet on return.
+
+    `fresh`: in a Python of its own, whose memory and command line are those of users.
+    """
     ours, theirs = socket.socketpair()
     errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed at its end
     with theirs:
         socket.send_fds(_launcher(), [b"+"], [theirs.fileno(), errors.fileno()])
-    ours.sendall(json.dumps([list(argv), dict(env)]).encode())
+    ours.sendall(json.dumps([argv, dict(env), fresh]).encode())
     ours.shutdown(socket.SHUT_WR)
     return Launched(ours, errors)
 
@@ -183,7 +186,9 @@ def _tell(request: socket.socket, number: int) -> None:
 def become(request: socket.socket) -> None:
     """Run the program that a request asks for, as the first thing that this process does."""
     with request, request.makefile("rb") as file:
-        argv, env = json.load(file)
+        argv, env, fresh = json.load(file)
+    if fresh:
+        os.execve(sys.executable, [sys.executable, "-m", *argv], env)
     os.environ.clear()
     os.environ.update(env)
     sys.argv = argv

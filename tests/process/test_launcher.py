@@ -65,6 +65,19 @@ def test_a_program_that_cannot_start_ends_with_its_line(tmp_path: Path) -> None:
     assert not (tmp_path / "d").exists()
 
 
+async def test_a_program_may_have_a_python_of_its_own(tmp_path: Path) -> None:
+    """Then it is the same as one that was started by hand."""
+    program = launch(node(tmp_path), ENV, fresh=True)
+    process = psutil.Process(program.pid)
+
+    async def anew() -> bool:
+        return process.cmdline() == [sys.executable, "-m", *node(tmp_path)]
+
+    await until(anew, "it has its own command line")
+    program.send_signal(signal.SIGKILL)
+    assert program.wait(15) == -signal.SIGKILL
+
+
 async def test_a_frozen_program_runs_until_it_is_killed(tmp_path: Path) -> None:
     program = await started(tmp_path)
 
