@@ -5,7 +5,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: run test check format bench bench-clock docs screenshots clean
+.PHONY: run test check format bench bench-clock bench-console docs screenshots clean
 .DEFAULT_GOAL := run
 
 run: .venv/run ## Start central, three nodes and the console (ARGS="--nodes 5 --skew")
@@ -30,6 +30,9 @@ bench: .venv/dev ## Print the figures of replication beside their physical limit
 
 bench-clock: .venv/dev ## Print how well the clock keeps time, beside others
 	@$(BIN)/python -m benchmarks.clock $(ARGS)
+
+bench-console: .venv/dev ## Print what the console costs, beside a DataTable
+	@$(BIN)/python -m benchmarks.console $(ARGS)
 
 docs: .venv/dev ## Generate what is generated of the documents from the code
 	@$(BIN)/python -m docs.generate

@@ -44,7 +44,7 @@ def main() -> int:
     from console.app import ConsoleApp  # Textual reads the environment when it is imported
 
     token_from = settings.token_file or f"{TOKEN_VARIABLE} (environment)"
-    app = ConsoleApp(settings, secret, token_from=token_from)
+    app = ConsoleApp(settings, secret, token_from=token_from, alone=True)
     app.run()
     return app.return_code or 0
 

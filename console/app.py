@@ -1,10 +1,11 @@
 """The console: wires the feed, the store and the screens.
 
-One worker reads the stream into the store; several times a second the screen in sight is told what
-has changed. Losing central is a state to be shown, never an end.
+One worker reads the stream into the store, another tells the screen in sight what has changed.
+Losing central is a state to be shown, never an end.
 """
 
 import asyncio
+import gc
 import os
 import random
 import signal
@@ -40,7 +41,8 @@ from console.screens.workbench import WorkbenchScreen
 from console.settings import ConsoleSettings
 from console.workbench import Workbench
 
-FLUSH_S, FLUSH_SLOW_S = 0.25, 2.0
+#: No more often than this is anything drawn that nobody asked for.
+FRAME_S, SLOW_FRAME_S = 0.1, 2.0
 HOLD_ORDER_S = 2.0
 DEAF_S = 0.3
 RETRY_FIRST_S, RETRY_MAX_S = 1.0, 30.0
@@ -49,7 +51,10 @@ HEIGHTS = [(0, "-low"), (34, "-tall")]
 
 
 class ConsoleApp(Desk):
-    """`deaf_s`: how long a new dialog takes no key; the tests set it to 0."""
+    """`deaf_s`: how long a new dialog takes no key; the tests set it to 0.
+
+    `alone`: the process is ours, so that its garbage collector may be told what lives long.
+    """
 
     CSS_PATH = Path(__file__).parent / "console.tcss"  # also for whoever inherits
     TITLE = "Tidehold"
@@ -77,6 +82,7 @@ class ConsoleApp(Desk):
         hold_order_s: float = HOLD_ORDER_S,
         backoff: Backoff | None = None,
         lost_s: float = LOST_S,
+        alone: bool = False,
     ) -> None:
         self.settings = settings
         self.token_from = token_from
@@ -84,6 +90,7 @@ class ConsoleApp(Desk):
         self._token = token
         self._backoff = backoff or Backoff(RETRY_FIRST_S, RETRY_MAX_S, random.Random())
         self._lost_s = lost_s
+        self._may_freeze = alone
         self._listening: Worker[None] | None = None
         self._second = -1
         self._told_refusals = 0
@@ -115,7 +122,7 @@ class ConsoleApp(Desk):
         # Whoever ends this process gets the terminal back as it was.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
         self._listen()
-        self.set_interval(FLUSH_SLOW_S if self.settings.slow else FLUSH_S, self._tell_view)
+        self.run_worker(self._draw_for_ever(), group="draw")
 
     async def on_unmount(self) -> None:
         for worker in list(self.workers):
@@ -229,10 +236,23 @@ class ConsoleApp(Desk):
             self.feed.failed(f"a bug in the console: {text}")
         self.say(text, title="A bug in the console", severity="error", timeout=FAILED_S)
 
+    async def _draw_for_ever(self) -> None:
+        """Draw as soon as something is new, and each second for what only time changes."""
+        frame_s = SLOW_FRAME_S if self.settings.slow else FRAME_S
+        while True:
+            self._tell_view()
+            await asyncio.sleep(frame_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1 - time.monotonic() % 1):
+                    await self.store.changed.wait()
+
     def _tell_view(self) -> None:
         """Tell the screen in sight, when there is anything new or a second has passed."""
         self._tell_refused()
         changes, second = self.store.take_changes(), int(time.monotonic())
+        if self._may_freeze and self.store.nodes:
+            gc.freeze()  # else a look at ten thousand nodes holds up a key for 50 ms
+            self._may_freeze = False
         self.tell_results(changes.runs)
         if self.view is not None and (changes or second != self._second):
             self._second = second

@@ -110,6 +110,7 @@ def clock_time(us: int | None) -> str:
         return NO_VALUE
 
 
+@lru_cache(maxsize=16_384)
 def natural(name: str) -> str:
     """A key that sorts node-2 before node-10."""
     return re.sub(r"[0-9]+", lambda digits: digits[0].zfill(TEXT_MAX), name)

@@ -89,7 +89,10 @@ def proven_text(view: NodeView, now_us: int) -> str:
     if view.proven is None:
         return "in sync"
     age_s = (now_us - view.proven) / fmt.SECOND_US
-    return "in sync, proven" if age_s < FRESH_S else f"in sync {fmt.age(age_s)} ago"
+    if age_s < FRESH_S:
+        return "in sync, proven"
+    # In steps of ten seconds: else every row would be drawn anew every second.
+    return f"in sync {fmt.age(max(FRESH_S, age_s - age_s % 10))} ago"
 
 
 def _trouble(view: NodeView, state: State, now_us: int) -> str:
@@ -263,7 +266,7 @@ def results_of(runs: Sequence[Run]) -> tuple[str, bool]:
 class Overview:
     """The fleet in one line: every node counts once among the lives, the rest are marks beside.
 
-    `unsure`: of some node it is not known what is missing.
+    `unsure`: of so many it is not known what is missing.
     """
 
     lives: dict[Live, int] = field(default_factory=dict)
@@ -272,20 +275,24 @@ class Overview:
     running: int = 0
     at_central: int = 0
     at_node: int = 0
-    unsure: bool = False
+    unsure: int = 0
+
+    def count(self, view: NodeView, by: int = 1) -> None:
+        """Take a node in; with -1 out again, so that a change costs no look at all the others."""
+        self.lives[view.live] = self.lives.get(view.live, 0) + by
+        self.diverged += by * (view.data == "diverged")
+        self.clock_bad += by * (view.clock_word == "BAD")
+        self.running += by * (view.run is not None and not view.run.ended_already)
+        missing = (view.records.missing_at_central, view.records.missing_at_node)
+        if counts_hold(view):
+            self.at_central += by * (missing[0] or 0)
+            self.at_node += by * (missing[1] or 0)
+        self.unsure += by * (not counts_hold(view) or None in missing)
 
 
 def overview(views: Iterable[NodeView]) -> Overview:
     """Count the nodes, and add up what each side is known to lack."""
     fleet = Overview()
     for view in views:
-        fleet.lives[view.live] = fleet.lives.get(view.live, 0) + 1
-        fleet.diverged += view.data == "diverged"
-        fleet.clock_bad += view.clock_word == "BAD"
-        fleet.running += view.run is not None and not view.run.ended_already
-        missing = (view.records.missing_at_central, view.records.missing_at_node)
-        if counts_hold(view):
-            fleet.at_central += missing[0] or 0
-            fleet.at_node += missing[1] or 0
-        fleet.unsure |= not counts_hold(view) or None in missing
+        fleet.count(view)
     return fleet

@@ -4,6 +4,7 @@ The feed writes here, the screens read. The store remembers which nodes and runs
 since it was last asked, tells the time by central's clock, and works out the rates of runs.
 """
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -21,6 +22,7 @@ from cluster.protocol.views import (
 )
 from console.format import SECOND_US
 from console.history import History, Spark
+from console.model import Overview, overview
 
 JOURNAL_LINES = 2_000
 ENDED_RUNS = 500
@@ -74,10 +76,13 @@ class Store:
         self.journal: deque[JournalLine] = deque(maxlen=JOURNAL_LINES)
         self.status: CentralStatus | None = None
         self.role: Role = "operator"
+        self.overview = Overview()
         self.sparks: dict[str, Spark] = {}
         self.histories: dict[str, History] = {}
         self.heard_us: int | None = None
         self.stale = False
+        #: Set when there is something new to be taken.
+        self.changed = asyncio.Event()
         self._held: Held | None = None
         self._monotonic = monotonic
         self._heard_at = 0.0
@@ -119,18 +124,20 @@ class Store:
         if held.delta is not None:
             self.apply_delta(held.delta)
         self._changes.everything = True
+        self.changed.set()
 
     def mark_stale(self, stale: bool) -> None:
         """Central went away or came back."""
         if stale is not self.stale:
             self.stale = stale
             self._changes.everything = True
+            self.changed.set()
 
     def know(self, status: CentralStatus, nodes: Iterable[NodeView]) -> None:
         """What was asked for once, without a stream."""
         self._hear(status.now)
         self.status, self.role = status, status.role
-        self.nodes = {view.name: view for view in nodes}
+        self._take_nodes(nodes)
 
     def apply_snapshot(self, snapshot: Snapshot) -> bool:
         """Everything anew. False: central has another database, so ask again from its beginning."""
@@ -144,7 +151,7 @@ class Store:
             self.journal.clear()
         self._hear(snapshot.now)
         self.status, self.role = snapshot.status, snapshot.role
-        self.nodes = {view.name: view for view in snapshot.nodes}
+        self._take_nodes(snapshot.nodes)
         self._follow(snapshot.nodes)
         self._take_runs(snapshot.runs)
         if same:
@@ -160,9 +167,12 @@ class Store:
         self._hear(delta.now)
         self.status = delta.status or self.status
         for view in delta.nodes:
+            self._forget(view.name)
+            self.overview.count(view)
             self.nodes[view.name] = view
         self._follow(delta.nodes)
         for name in delta.gone:
+            self._forget(name)
             self.nodes.pop(name, None)
             self.sparks.pop(name, None)
             self.histories.pop(name, None)
@@ -173,6 +183,7 @@ class Store:
     def add_runs(self, runs: Iterable[Run]) -> None:
         """Older runs that were asked for; what the stream said since is newer and stays."""
         self._take_runs([run for run in runs if run.id not in self.runs])
+        self.changed.set()
 
     def keep_history(self, name: str, history: History) -> None:
         """Go on with what central remembers of a node; of the last few looked at only."""
@@ -181,9 +192,11 @@ class Store:
         while len(self.histories) > HISTORIES:
             del self.histories[next(iter(self.histories))]
         self._changes.nodes.add(name)
+        self.changed.set()
 
     def take_changes(self) -> Changes:
         """What has changed since this was last called."""
+        self.changed.clear()
         taken, self._changes = self._changes, Changes()
         return taken
 
@@ -218,6 +231,17 @@ class Store:
     def _hear(self, now_us: int) -> None:
         self.heard_us = now_us
         self._heard_at = self._monotonic()
+        self.changed.set()
+
+    def _take_nodes(self, views: Iterable[NodeView]) -> None:
+        """These and no others."""
+        self.nodes = {view.name: view for view in views}
+        self.overview = overview(self.nodes.values())
+
+    def _forget(self, name: str) -> None:
+        """What is known of a node counts no longer."""
+        if (before := self.nodes.get(name)) is not None:
+            self.overview.count(before, -1)
 
     def _follow(self, views: Iterable[NodeView]) -> None:
         """How drifts and counts go on."""

@@ -16,7 +16,7 @@ SourceState = Literal[
 ]
 
 
-class ClockSummary(msgspec.Struct, frozen=True, kw_only=True):
+class ClockSummary(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A cluster clock at one instant, in short.
 
     `status`: UNSYNC (never set), SYNC, HOLDOVER (no good sample for four polls), SUSPECT (a

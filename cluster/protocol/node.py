@@ -33,7 +33,7 @@ WINDOWS_MAX = 512
 Windows = Annotated[list[Window], msgspec.Meta(min_length=1, max_length=WINDOWS_MAX)]
 
 
-class SourceState(msgspec.Struct, frozen=True):
+class SourceState(msgspec.Struct, frozen=True, gc=False):
     """The node's own source of records; `made` counts since the start of the process."""
 
     kind: SourceKind

@@ -1,4 +1,8 @@
-"""What central shows: nodes, runs, journal lines, and the events of its stream."""
+"""What central shows: nodes, runs, journal lines, and the events of its stream.
+
+There are thousands of views at a time, and none can refer to itself: the garbage collector need
+not look at them (`gc=False`), which would hold up whoever waits for an answer or for a key.
+"""
 
 from typing import Literal
 
@@ -19,7 +23,7 @@ Level = Literal["info", "warning", "error"]
 Role = Literal["operator", "viewer"]
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class Run(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One pull or push of one node. `expected`: records to move, when known before the end.
 
     `rate`: records a second at last; `left_s`: seconds to the end, at that rate. `scheduled`:
@@ -55,7 +59,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return self.state in ("succeeded", "failed", "cancelled")
 
 
-class NodeRecords(msgspec.Struct, frozen=True):
+class NodeRecords(msgspec.Struct, frozen=True, gc=False):
     """Counts at both sides; `null` where it is not known.
 
     `dropped` of the node's were given up there, after central had proven that it holds them.
@@ -68,7 +72,7 @@ class NodeRecords(msgspec.Struct, frozen=True):
     dropped: Count = 0
 
 
-class Loss(msgspec.Struct, frozen=True):
+class Loss(msgspec.Struct, frozen=True, gc=False):
     """What went with a node's disk: at least so many `records` that were never pulled.
 
     Born after `since`, where that is known, and before `until`. `restorable`: how many central
@@ -81,7 +85,7 @@ class Loss(msgspec.Struct, frozen=True):
     until: Timestamp
 
 
-class NodeView(msgspec.Struct, frozen=True, kw_only=True):
+class NodeView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One node as central sees it.
 
     `data` is `in_sync` only when the two digests were equal at the last poll (`proven`: when);
@@ -137,7 +141,7 @@ class PollPoint(msgspec.Struct, frozen=True, array_like=True):
     at_central: Count
 
 
-class JournalLine(msgspec.Struct, frozen=True, kw_only=True):
+class JournalLine(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One line of the journal, numbered without gaps."""
 
     seq: int

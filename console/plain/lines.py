@@ -14,7 +14,6 @@ from console.model import (
     beside_of,
     drift_cell,
     missing_both_cell,
-    overview,
     percent,
     run_says,
     state_of,
@@ -64,8 +63,8 @@ def node_line(view: NodeView, store: Store, width: int) -> Line:
 
 def summary(store: Store) -> str:
     """The fleet in a sentence."""
-    fleet = overview(store.nodes.values())
-    parts = [f"{number:,} {live}" for live, number in sorted(fleet.lives.items())]
+    fleet = store.overview
+    parts = [f"{number:,} {live}" for live, number in sorted(fleet.lives.items()) if number]
     parts += [f"{fleet.diverged:,} diverged"] if fleet.diverged else []
     parts += [f"{fleet.clock_bad:,} with a bad clock"] if fleet.clock_bad else []
     missing = f"missing: {fleet.at_central:,} at central, {fleet.at_node:,} at nodes"

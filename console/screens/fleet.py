@@ -39,6 +39,7 @@ class FleetScreen(ActingView):
 
     def __init__(self) -> None:
         super().__init__()
+        self._moved: set[str] = set()  # since the rows were last put in order
         self._order_is_old = True
 
     def body(self) -> ComposeResult:
@@ -67,10 +68,14 @@ class FleetScreen(ActingView):
 
     def draw(self, changes: Changes) -> None:
         table = self.table
-        self._order_is_old |= bool(changes.nodes) or changes.everything
-        if self._order_is_old and not self.desk.order_is_held:
-            table.reorder()
-            self._order_is_old = False
+        self._order_is_old |= changes.everything
+        self._moved |= changes.nodes
+        if not self.desk.order_is_held:
+            if self._order_is_old:
+                table.reorder()
+            elif self._moved:
+                table.reorder_for(self._moved)
+            self._order_is_old, self._moved = False, set()
         table.repaint()
         self._draw_place()
         self._draw_strip()

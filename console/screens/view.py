@@ -28,6 +28,10 @@ class View(Screen[None]):
     TAB: ClassVar[Place] = "fleet"  # which tab of the top bar is lit
     BUTTONS: ClassVar[Sequence[str]] = ()
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._hints: list[Hint] = []
+
     @property
     def desk(self) -> Desk:
         return cast("Desk", self.app)
@@ -77,7 +81,9 @@ class View(Screen[None]):
 
     def _grey_out(self) -> None:
         """What cannot be done now looks so."""
-        for hint in self.query(Hint):
+        if not self._hints:  # they stay the same for the screen's life
+            self._hints = [hint for hint in self.query(Hint) if hint.command is not None]
+        for hint in self._hints:
             if hint.command is not None:
                 hint.set_class(self.why_not(hint.command) is not None, "-off")
 

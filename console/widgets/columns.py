@@ -30,6 +30,13 @@ class Columns:
 def columns(width: int, longest_name: int, *, sparks: bool = True) -> Columns:
     """Share out the width: numbers first, then what the state says; a long name gives way."""
     both = width >= BOTH_MISSING_FROM
+    shared = _shared(width, longest_name, both, sparks)
+    if both and shared.name < min(longest_name, NAME_MAX):
+        return _shared(width, longest_name, False, sparks)
+    return shared
+
+
+def _shared(width: int, longest_name: int, both: bool, sparks: bool) -> Columns:
     number, missing = next(sizes for least, *sizes in NUMBERS if max(width, 0) >= least)
     fixed = 1 + STATE + DRIFT + 2 * number + missing * (2 if both else 1) + (7 if both else 6)
     free = width - fixed - 1  # the last cell is the scroll bar's

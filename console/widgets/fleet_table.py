@@ -4,7 +4,7 @@ Rows move only when a state changes or somebody sorts; and never while an operat
 pressed a key or reads a dialog, for whom the order is held.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from rich.cells import cell_len
 
@@ -42,6 +42,8 @@ def _number(name: str) -> Callable[[NodeView], float]:
     return largest_first
 
 
+Rank = tuple[float, str]
+
 #: By what rows can be sorted: the word for it, and the key; by name where equal.
 SORTS: tuple[tuple[str, Callable[[NodeView], float]], ...] = (
     ("worst first", lambda view: state_of(view).severity),
@@ -64,6 +66,7 @@ class FleetTable(Rows[str]):
         self._central_url = central_url
         self._sparks = sparks
         self._longest_name = 0
+        self._ranks: dict[str, Rank | None] = {}
         self.query_now = NodeQuery()
         self.faults_only = False
         self.sort = 0
@@ -75,10 +78,18 @@ class FleetTable(Rows[str]):
         nodes = self._store.nodes
         self._longest_name = max(cell_len(fmt.safe(name)) for name in ("NODE", *nodes))
         self.marked &= nodes.keys()
-        key = SORTS[self.sort][1]
-        shown = [view for view in nodes.values() if self._is_wanted(view)]
-        shown.sort(key=lambda view: (key(view), fmt.natural(view.name)), reverse=self.reversed)
-        self.set_keys([view.name for view in shown])
+        self._ranks = {name: self._rank(view) for name, view in nodes.items()}
+        ranked = [(rank, name) for name, rank in self._ranks.items() if rank is not None]
+        self.set_keys([name for _, name in sorted(ranked, reverse=self.reversed)])
+
+    def reorder_for(self, names: Iterable[str]) -> None:
+        """The same, when only these nodes have changed: mostly none of them moves."""
+        nodes = self._store.nodes
+        for name in names:
+            view = nodes.get(name)
+            if view is None or name not in self._ranks or self._rank(view) != self._ranks[name]:
+                self.reorder()
+                return
 
     @property
     def sorted_by(self) -> str:
@@ -160,6 +171,8 @@ class FleetTable(Rows[str]):
         if self._store.status is None:
             return ((), (), (("   Waiting for central…", "muted"),))
         if self._store.nodes:
+            if not self._ranks:
+                return ()  # they came just now, and stand in no order yet
             return (
                 (),
                 ((f"   None of {len(self._store.nodes):,} nodes is like that.", "plain"),),
@@ -180,6 +193,12 @@ class FleetTable(Rows[str]):
             (),
             (("   Central is up and polls nothing.", "muted"),),
         )
+
+    def _rank(self, view: NodeView) -> Rank | None:
+        """Where a node stands among the others; None: it is not wanted."""
+        if not self._is_wanted(view):
+            return None
+        return SORTS[self.sort][1](view), fmt.natural(view.name)
 
     def _is_wanted(self, view: NodeView) -> bool:
         if self.faults_only and state_of(view).severity >= IN_SYNC.severity:

@@ -8,7 +8,6 @@ when the order changes. Whoever inherits says how a row looks and what the heade
 from collections.abc import Sequence
 from typing import ClassVar, Generic, TypeVar
 
-from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import BindingType
@@ -18,9 +17,9 @@ from textual.strip import Strip
 
 from console.messages import CursorMoved, RowChosen
 from console.model import Line
+from console.widgets.lines import TONES, strip_of
 
 KeyT = TypeVar("KeyT", str, int)
-TONES = ("plain", "muted", "error", "warning", "primary", "success")
 CURSOR_MARK = "▌"
 
 
@@ -30,7 +29,7 @@ class Rows(ScrollView, Generic[KeyT], can_focus=True):
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "rows--cursor",
         "rows--header",
-        *(f"rows--{tone}" for tone in TONES),
+        *(f"tone--{tone}" for tone in TONES),
     }
     BINDINGS: ClassVar[list[BindingType]] = [
         ("up,k", "move(-1)"),
@@ -217,21 +216,11 @@ class Rows(ScrollView, Generic[KeyT], can_focus=True):
         return lines[y - head] if y - head < len(lines) else ()
 
     def _strip(self, line: Line, chosen: bool, header: bool) -> Strip:
-        base = self.get_component_rich_style("rows--plain")
-        over = Style()
-        if chosen:
-            over = Style(bgcolor=self.get_component_rich_style("rows--cursor").bgcolor)
-        over += Style(dim=self.text_style.dim)
+        over = Style(dim=self.text_style.dim or None)
         if header:
-            base = self.get_component_rich_style("rows--header")
-        segments = [
-            Segment(
-                text, (base if header else self.get_component_rich_style(f"rows--{tone}")) + over
-            )
-            for text, tone in line
-        ]
+            over += self.get_component_rich_style("rows--header")
+        elif chosen:
+            over += Style(bgcolor=self.get_component_rich_style("rows--cursor").bgcolor)
         if self.has_cursor and not header and self.keys:
-            mark = CURSOR_MARK if chosen else " "
-            cursor = self.get_component_rich_style("rows--primary") + over
-            segments.insert(0, Segment(mark, cursor))
-        return Strip(segments).adjust_cell_length(self.size.width, base + over)
+            line = ((CURSOR_MARK if chosen else " ", "primary"), *line)
+        return strip_of(self, line, self.size.width, over)

@@ -10,7 +10,7 @@ from console import format as fmt
 from console.desk import Desk
 from console.feed import Feed
 from console.keymap import BY_NAME, Place
-from console.model import Line, Overview, Piece, Tone, overview
+from console.model import Line, Overview, Piece, Tone
 from console.store import Store
 from console.widgets.hint import Hint
 from console.widgets.lines import Lines
@@ -25,10 +25,12 @@ class TopBar(Horizontal):
     def __init__(self, place: Place) -> None:
         super().__init__()
         self._place = place
+        self._taken = 1  # cells, by what stands at the left
 
     def compose(self) -> ComposeResult:
         desk = cast("Desk", self.app)
         if (env := desk.settings.env) is not None:
+            self._taken += cell_len(fmt.safe(env)) + 3
             yield Lines(((f" {fmt.safe(env)} ", "plain"),), classes="env")
         for place in PLACES:
             yield self._tab(place, place[0].upper() + place[1:])
@@ -37,16 +39,16 @@ class TopBar(Horizontal):
         yield Lines(id="overview")
 
     def show(self, desk: Desk) -> None:
-        tabs = sum(hint.cells + 2 for hint in self.query(Hint))
-        env = len(fmt.safe(desk.settings.env or "")) + 3 if desk.settings.env else 0
-        room = self.app.size.width - tabs - env - 1
-        line = status_line(overview(desk.store.nodes.values()), desk.store, desk.feed, room)
+        room = self.app.size.width - self._taken
+        line = status_line(desk.store.overview, desk.store, desk.feed, room)
         self.query_one("#overview", Lines).show_lines(line)
 
     def _tab(self, place: Place, label: str, more: str = "") -> Hint:
         chosen = "-chosen" if place == self._place else ""
         key = BY_NAME[place].shown.partition(" ")[0]
-        return Hint(key, label, f"act('{place}')", classes=f"tab {chosen} {more}")
+        hint = Hint(key, label, f"act('{place}')", classes=f"tab {chosen} {more}")
+        self._taken += hint.cells + 2
+        return hint
 
 
 def status_line(fleet: Overview, store: Store, feed: Feed, room: int) -> Line:
