@@ -1,9 +1,17 @@
-"""The order of the tests: random, but for the longest, which begin first. How much is tried."""
+"""The order of the tests: random, but for the longest, which begin first. How much is tried.
+
+Bytecode is kept: where a container says not to write it, each worker, and each program that a test
+starts, would compile all of our code anew.
+"""
 
 import os
+import sys
 
 import pytest
 from hypothesis import settings
+
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 settings.register_profile("quick", max_examples=int(os.environ.get("TIDEHOLD_EXAMPLES", "40")))
 settings.load_profile("quick")

@@ -1,6 +1,7 @@
 """A node that lies: central keeps answering, polls the others on time, and can be restarted."""
 
 from collections.abc import Awaitable, Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ pytestmark = pytest.mark.e2e
 
 Reply = Callable[[web.Request], Awaitable[dict[str, Any] | web.Response]]
 HUGE = 2**63 - 1
-BOMB = compress(bytes(1 << 30))
 
 
 def status(**lies: Any) -> dict[str, Any]:
@@ -99,9 +99,14 @@ async def a_trap(request: web.Request) -> web.Response:
     return sent(page_of([], trigger), 500)
 
 
+@cache
+def gigabyte() -> bytes:
+    """So much of nothing, in some kilobytes."""
+    return compress(bytes(1 << 30))
+
+
 async def a_bomb(request: web.Request) -> web.Response:
-    """A gigabyte of nothing, in some kilobytes."""
-    return sent(BOMB, 500, encoding="zstd")
+    return sent(gigabyte(), 500, encoding="zstd")
 
 
 async def negative_receipt(request: web.Request) -> dict[str, Any]:

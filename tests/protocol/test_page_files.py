@@ -243,17 +243,21 @@ UNREADABLE = b"CREATE TABLE r\xff\xff\xff"
         ),
         pytest.param(compress(GOOD), "bad_page", id="compressed without a word"),
         pytest.param(page_of([some(1)], "CREATE TABLE more (x)"), "bad_page", id="two tables"),
-        pytest.param(
-            page_of(some(number) for number in range(PAGE_FILE_RECORDS_MAX + 1)),
-            "too_large",
-            id="too many rows",
-        ),
         pytest.param(bytes(APPEND.body_max + 1), "too_large", id="too many bytes"),
     ],
 )
 async def test_what_is_no_page_is_refused_whole(node: Api, body: bytes, code: str) -> None:
     """A problem, never a crash; and nothing is stored."""
     (await post_page(node, body)).problem(code)
+
+    await assert_nothing_stored(node)
+
+
+async def test_a_page_of_too_many_rows_is_refused_whole(node: Api) -> None:
+    """One more than there may be."""
+    page = page_of(some(number) for number in range(PAGE_FILE_RECORDS_MAX + 1))
+
+    (await post_page(node, page)).problem("too_large")
 
     await assert_nothing_stored(node)
 

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from vega_datasets import data
 
 from tests.world import Program, until, world
 
@@ -21,6 +20,8 @@ WORDS = ("date", "weather")
 
 def weather() -> list[tuple[int, str]]:
     """(ts in microseconds, payload) of each day."""
+    from vega_datasets import data  # here, as pandas comes with it
+
     days = []
     with Path(data.seattle_weather.filepath).open(encoding="utf-8", newline="") as file:
         for day in csv.DictReader(file):
