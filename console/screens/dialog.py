@@ -16,6 +16,7 @@ from textual.widgets import Button, Input
 
 from console.model import Line
 from console.questions import Question
+from console.widgets.entry import Entry
 from console.widgets.lines import Lines
 
 AnswerT = TypeVar("AnswerT")
@@ -51,7 +52,7 @@ class Confirm(Dialog[bool]):
             box.border_title = self._question.title
             yield Lines(*self._question.lines)
             if self._question.phrase is not None:
-                yield Input(id="phrase", compact=True, select_on_focus=False)
+                yield Entry(id="phrase")
                 yield Lines(id="wrong")
             with Horizontal(classes="answers"):
                 yield Button("Cancel (Esc)", id="no", compact=True)

@@ -18,6 +18,7 @@ from console.query import NodeQuery
 from console.screens.acting import ActingView
 from console.screens.forms import AddNode
 from console.store import Changes
+from console.widgets.entry import Entry
 from console.widgets.fleet_table import MARK, FleetTable
 from console.widgets.journal_pane import flow
 from console.widgets.lines import Lines
@@ -46,9 +47,7 @@ class FleetScreen(ActingView):
         settings = self.desk.settings
         with Horizontal(id="middle"):
             with Vertical():
-                yield Input(
-                    id="filter", compact=True, placeholder="name, state, missing>100, !down"
-                )
+                yield Entry(id="filter", hint="name, state, missing>100, !down")
                 yield FleetTable(self.store, settings.central, sparks=not settings.slow, id="fleet")
             with Vertical(id="side"):
                 yield Lines(id="facts")

@@ -22,6 +22,7 @@ from console.commands import explain
 from console.desk import Desk
 from console.model import Line
 from console.screens.dialog import AnswerT, Dialog
+from console.widgets.entry import Entry
 from console.widgets.lines import Lines
 
 RATE_MAX = 10_000.0
@@ -85,7 +86,7 @@ class Form(Dialog[AnswerT]):
 
 def field(label: str, id: str, value: str = "", hint: str = "") -> Horizontal:
     """A label and an input beside it."""
-    entry = Input(value, id=id, placeholder=hint, compact=True, select_on_focus=False)
+    entry = Entry(value, id=id, hint=hint)
     return Horizontal(Label(label, classes="label", markup=False), entry, classes="field")
 
 

@@ -19,6 +19,7 @@ from console.messages import RowChosen
 from console.query import LEVELS, LineQuery, worse_than
 from console.screens.view import View
 from console.store import Changes
+from console.widgets.entry import Entry
 from console.widgets.journal_pane import JournalPane
 from console.widgets.lines import Lines
 
@@ -40,9 +41,7 @@ class JournalScreen(View):
 
     def body(self) -> ComposeResult:
         yield Lines(id="journal-head")
-        yield Input(
-            id="search", compact=True, placeholder="words, node:NAME, kind:WORD, level:warning"
-        )
+        yield Entry(id="search", hint="words, node:NAME, kind:WORD, level:warning")
         yield JournalPane(self.store, id="journal")
 
     @property

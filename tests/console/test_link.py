@@ -2,11 +2,8 @@
 
 import asyncio
 import re
-from typing import Any
 
-import msgspec
 import pytest
-from rich.cells import cell_len
 
 from console.app import ConsoleApp
 from console.screens.dialog import NotLetIn
@@ -25,15 +22,6 @@ from tests.console.conftest import (
     until,
 )
 from tests.console.fake_central import TOKEN, FakeCentral, view
-
-HOSTILE = (
-    "[@click=app.quit]x[/]",
-    "[/nope] [bold",
-    "\x1b[2J\x1b]0;gone\x07\r\n",
-    "abc\u202edcba\u200b",
-    "x" * 10_000,
-    "👩\u200d🚀 測試測試 e\u0301\u0301",
-)
 
 
 @SIZES
@@ -192,61 +180,6 @@ async def test_events_of_a_later_version_are_passed_over(fake: FakeCentral) -> N
         fake.put(view("ams1"))
         await until(lambda: row_of(app, "ams1"))
         assert app.feed.link == "live"
-
-
-def put_hostile(fake: FakeCentral) -> None:
-    """Every text that somebody else may choose is one of the hostile ones."""
-    for number, raw in enumerate(HOSTILE):
-        bad, worse = f"bad{number}", f"worse{number}"
-        texts: dict[str, Any] = {"url": raw, "version": raw, "epoch": raw}
-        fake.put(
-            view(worse, "down", reason=raw, detail=raw, failures=1, **texts), view(bad, **texts)
-        )
-        run = fake._run("pull", bad)
-        fake.put_run(msgspec.structs.replace(run, state="waiting", reason=raw))
-        ended = fake._run("push", worse)
-        fake.put_run(msgspec.structs.replace(ended, state="failed", error=raw, ended=ended.asked))
-        for level in ("info", "warning", "error"):
-            fake.say(raw, level=level, node=raw)
-
-
-@SIZES
-async def test_hostile_text_is_only_text(fake: FakeCentral, size: tuple[int, int]) -> None:
-    put_hostile(fake)
-
-    async with console(fake, size) as (app, pilot):
-        await until(lambda: "[@click" in text(app))
-        for keys in (
-            ["g"],
-            ["enter"],
-            ["escape", "G"],
-            ["p"],
-            ["escape", "r"],
-            ["2"],
-            ["3"],
-            ["1"],
-        ):
-            await pilot.press(*keys)
-            await pilot.pause()
-            shown = lines(app)
-            assert {cell_len(line) for line in shown} == {size[0]}
-            assert not any(mark in line for line in shown for mark in "\x1b\r\u202e\u200b")
-            hostile = [y for y, line in enumerate(shown) if "[@click" in line or "[/nope" in line]
-            for y in hostile[:5]:  # a click is a tenth of a second
-                await pilot.click(offset=(shown[y].index("[") + 3, y))
-        assert app.is_running
-
-
-async def test_a_hostile_name_never_reaches_the_screen(fake: FakeCentral) -> None:
-    """The contract refuses such a name; central saying it is a loss, not a crash."""
-    fake.put(view("ams1"))
-
-    async with console(fake) as (app, _):
-        fake.send(gone=list(HOSTILE))
-        fake.put(view("[@click=app.quit]x[/]"))
-        await until(lambda: "central unreachable" in text(app))
-        del fake.nodes["[@click=app.quit]x[/]"]
-        await until(lambda: "unreachable" not in text(app))
 
 
 async def test_the_journal_gives_its_room_to_the_text(fake: FakeCentral) -> None:
