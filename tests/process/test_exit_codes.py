@@ -136,24 +136,22 @@ def test_a_file_in_the_place_of_the_data_folder_ends_with_78(program: str, tmp_p
 
 
 def started(program: str, data: Path, *flags: str) -> subprocess.Popen[str]:
-    """A program that runs: it has opened its database and answers."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    """A program that runs: it has opened its database and says where it listens."""
     process = subprocess.Popen(
-        command(program, data, *flags, "--port", str(port)),
+        command(program, data, *flags),
         cwd=ROOT,
         env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
-    while process.poll() is None:  # pytest-timeout bounds it
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
-                if b"200 OK" in client.recv(1_000):
-                    return process
-    raise AssertionError(process.stderr.read() if process.stderr else "")
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:  # pytest-timeout bounds it
+        said.append(line)
+        if "listens on" in line:
+            return process
+    raise AssertionError("".join(said))
 
 
 def without_root() -> list[str]:
