@@ -32,13 +32,15 @@ class Fleet:
         self.urls: dict[str, str] = {}
         self.url = ""
 
-    async def open(self) -> None:
+    async def open(self, viewer_token: str | None = None) -> None:
         """Start central."""
         self._session = await self._stack.enter_async_context(open_session())
         settings = CentralSettings(
             data=str(self._folder / "central"), ntp_port=0, poll_interval=POLL_S
         )
-        self.url = await self._serve("central", central_app.build_app(settings, TOKEN))
+        self.url = await self._serve(
+            "central", central_app.build_app(settings, TOKEN, viewer_token)
+        )
         self._peer = Peer(self._session, self.url, TOKEN)
 
     async def node(self, name: str, records: int = 0, *, hello: bool = True) -> str:
@@ -102,12 +104,12 @@ class Fleet:
 
 
 @asynccontextmanager
-async def real_fleet(folder: Path) -> AsyncIterator[Fleet]:
+async def real_fleet(folder: Path, viewer_token: str | None = None) -> AsyncIterator[Fleet]:
     """A central without nodes yet."""
     async with AsyncExitStack() as stack:
         fleet = Fleet(folder, stack)
         try:
-            await fleet.open()
+            await fleet.open(viewer_token)
             yield fleet
         finally:
             await fleet.close()

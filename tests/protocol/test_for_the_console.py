@@ -1,0 +1,171 @@
+"""What central does for consoles: roles, addresses, sources, clocks, polls, the journal."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.exchange import Exchange, Nothing
+from cluster.peer import Peer, PeerFailed, open_session
+from cluster.protocol import central
+from cluster.protocol.views import JournalLine
+from cluster.settings import SettingsWrong
+from cluster.token import read_viewer_token
+from tests.console.real import Fleet, real_fleet
+from tests.world import TOKEN
+
+VIEWER = "a-token-that-may-only-look"
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
+    async with real_fleet(tmp_path, viewer_token=VIEWER) as made:
+        yield made
+
+
+@pytest.fixture
+async def viewer(fleet: Fleet) -> AsyncIterator[Peer]:
+    async with open_session() as session:
+        yield Peer(session, fleet.url, VIEWER)
+
+
+def refused(failure: pytest.ExceptionInfo[PeerFailed]) -> str:
+    problem = failure.value.problem
+    assert problem is not None
+    return f"{problem.code}: {problem.detail}"
+
+
+async def test_a_viewer_sees_everything_and_changes_nothing(fleet: Fleet, viewer: Peer) -> None:
+    await fleet.node("n1", 3)
+
+    status = await viewer.call(central.STATUS, Nothing(), timeout_s=5)
+    assert status.role == "viewer"
+    assert (await fleet.call(central.STATUS, Nothing())).role == "operator"
+    found = await viewer.call(central.NODES, Nothing(), timeout_s=5)
+    assert [view.name for view in found.nodes] == ["n1"]
+    asks: tuple[tuple[Exchange[Any, Any], Any], ...] = (
+        (central.PULL, central.PullAsk("n1")),
+        (central.REMOVE, central.Named("n1")),
+        (central.POLL, central.Named("n1")),
+        (central.TEST, central.Address("http://127.0.0.1:1")),
+    )
+    for exchange, ask in asks:
+        with pytest.raises(PeerFailed) as failure:
+            await viewer.call(exchange, ask, timeout_s=5)
+        assert refused(failure) == "forbidden: it may only look; ask with an operator's token"
+    assert (await fleet.view("n1")).run is None
+
+
+async def test_the_stream_says_who_one_is(fleet: Fleet, viewer: Peer) -> None:
+    ask = central.StreamAsk()
+    async with viewer.stream(central.STREAM, ask, connect_timeout_s=5, idle_s=5) as events:
+        async for event, content in events:
+            assert event == "snapshot"
+            assert b'"role":"viewer"' in content
+            break
+
+
+async def test_an_address_is_tested_and_nothing_changes(fleet: Fleet) -> None:
+    url = await fleet.node("quiet", 5, hello=False)
+
+    found = await fleet.call(central.TEST, central.Address(url))
+
+    assert (found.name, found.records, found.known_as) == ("quiet", 5, None)
+    assert found.rtt_ms > 0
+    assert not (await fleet.call(central.NODES, Nothing())).nodes
+    await fleet.call(central.HELLO, central.Hello(name="quiet", url=url))
+    assert (await fleet.call(central.TEST, central.Address(url))).known_as == "quiet"
+    with pytest.raises(PeerFailed) as failure:
+        await fleet.call(central.TEST, central.Address("http://127.0.0.1:1"))
+    assert refused(failure).startswith("node_unreachable: refused: ")
+
+
+async def test_what_a_node_refuses_comes_in_its_own_words(fleet: Fleet) -> None:
+    """And what came true is in the journal."""
+    await fleet.node("n1")
+
+    view = await fleet.call(central.SOURCE, central.SourceSet("n1", running=False, rate=7))
+    assert view.source is not None
+    assert (view.source.running, view.source.rate) == (False, 7)
+    with pytest.raises(PeerFailed) as failure:
+        await fleet.call(central.SOURCE, central.SourceSet("nobody", running=True))
+    assert refused(failure).startswith("unknown_node: ")
+    await fleet.stop("n1")
+    asks: tuple[tuple[Exchange[Any, Any], Any], ...] = (
+        (central.SOURCE, central.SourceSet("n1", running=True)),
+        (central.SYNC_CLOCK, central.Named("n1")),
+    )
+    for exchange, ask in asks:
+        with pytest.raises(PeerFailed) as failure:
+            await fleet.call(exchange, ask)
+        assert refused(failure).startswith("node_unreachable: ")
+    lines = (await fleet.call(central.JOURNAL, central.JournalAsk(kind="source"))).lines
+    assert [line.text for line in lines] == ["its source is stopped, as asked"]
+
+
+async def test_polls_are_remembered_with_those_that_were_missed(fleet: Fleet) -> None:
+    await fleet.node("n1", 4)
+    await fleet.call(central.PULL, central.PullAsk("n1"))
+    await fleet.until(lambda view: view.records.central == 4, "n1")
+    await fleet.call(central.POLL, central.Named("n1"))
+    await fleet.stop("n1")
+    await fleet.until(lambda view: view.failures > 1, "n1")
+
+    points = (await fleet.call(central.NODE_POLLS, central.HistoryAsk("n1"))).points
+
+    answered = [point for point in points if point.at_node is not None]
+    assert (answered[-1].at_node, answered[-1].at_central) == (4, 4)
+    assert answered[-1].rtt_ms is not None
+    assert [point.rtt_ms for point in points[-2:]] == [None, None]
+    since = answered[-1].ts + 1
+    later = (await fleet.call(central.NODE_POLLS, central.HistoryAsk("n1", since))).points
+    assert [point.at_node for point in later[:2]] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("ask", "texts"),
+    [
+        ({"kind": "node-added"}, ["n1", "n2"]),
+        ({"kind": "node-added", "node": "n2"}, ["n2"]),
+        ({"text": "N1", "kind": "node-added"}, ["n1"]),
+        ({"text": "%"}, []),
+        ({"text": "' OR 1 --"}, []),
+        ({"kind": "no-such"}, []),
+    ],
+)
+async def test_the_journal_is_picked_from(
+    fleet: Fleet, ask: dict[str, str], texts: list[str]
+) -> None:
+    await fleet.node("n1")
+    await fleet.node("n2")
+
+    lines = (await fleet.call(central.JOURNAL, central.JournalAsk(**ask))).lines  # type: ignore[arg-type]
+
+    assert [line.node for line in lines] == texts
+
+
+async def test_the_journal_is_read_backwards_page_by_page(fleet: Fleet) -> None:
+    for name in ("n1", "n2", "n3"):
+        await fleet.node(name)
+    whole = (await fleet.call(central.JOURNAL, central.JournalAsk())).lines
+
+    pages: list[JournalLine] = []
+    before = whole[-1].seq + 1
+    while page := (
+        await fleet.call(central.JOURNAL, central.JournalAsk(before=before, limit=2))
+    ).lines:
+        pages[:0] = page
+        before = page[0].seq
+
+    assert [line.seq for line in pages] == [line.seq for line in whole]
+
+
+def test_a_viewers_token_is_another_one() -> None:
+    environ = {"TIDEHOLD_VIEWER_TOKEN": VIEWER}
+    assert read_viewer_token(None, environ, TOKEN) == VIEWER
+    assert read_viewer_token(None, {}, TOKEN) is None
+    with pytest.raises(SettingsWrong, match="the operator's"):
+        read_viewer_token(None, environ, VIEWER)
+    with pytest.raises(SettingsWrong, match="16 or more"):
+        read_viewer_token(None, {"TIDEHOLD_VIEWER_TOKEN": "short"}, TOKEN)
