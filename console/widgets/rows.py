@@ -220,7 +220,8 @@ class Rows(ScrollView, Generic[KeyT], can_focus=True):
         if header:
             over += self.get_component_rich_style("rows--header")
         elif chosen:
-            over += Style(bgcolor=self.get_component_rich_style("rows--cursor").bgcolor)
+            cursor = self.get_component_rich_style("rows--cursor")
+            over += Style(bgcolor=cursor.bgcolor, reverse=cursor.reverse or None)
         if self.has_cursor and not header and self.keys:
             line = ((CURSOR_MARK if chosen else " ", "primary"), *line)
         return strip_of(self, line, self.size.width, over)

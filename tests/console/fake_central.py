@@ -271,6 +271,8 @@ class FakeCentral:
         return central.NodeList(list(self.nodes.values()))
 
     async def _run_again(self, _: web.Request, ask: central.RunId) -> Run:
+        if ask.id not in self.runs:
+            raise Refusal("unknown_run", f"there is no run {ask.id}")
         return self.runs[ask.id]
 
     async def _hello(self, _: web.Request, ask: central.Hello) -> NodeView:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from cluster.clock.state import ClockSummary
 from cluster.protocol.local import MemberView
 from cluster.protocol.node import SourceState
+from cluster.protocol.shared import Disk
 from cluster.protocol.views import (
     CentralStatus,
     ClockPoint,
@@ -84,7 +85,8 @@ def snapshot() -> Snapshot:
     fake = FakeCentral()
     for each in fleet():
         fake.nodes[each.name] = each
-    status: CentralStatus = replace(fake.status(), now=NOW, records=4_711_000)
+    disk = Disk(1_180_000_000, 40_000_000_000, 60_000_000_000)
+    status: CentralStatus = replace(fake.status(), now=NOW, records=8_711_000, disk=disk)
     return Snapshot(
         now=NOW,
         status=status,

@@ -2,7 +2,8 @@
 
 import io
 from argparse import Namespace
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from types import MappingProxyType
 
 import pytest
 from rich.cells import cell_len
@@ -34,13 +35,20 @@ class Paper(io.StringIO):
 class Spoken:
     """One command: `await` it for its exit code; `lines` is what it has printed so far."""
 
-    def __init__(self, word: str, peer: Peer, *argv: str, terminal: bool = False) -> None:
-        self._paper = Paper(terminal)
+    def __init__(
+        self,
+        word: str,
+        peer: Peer,
+        *argv: str,
+        terminal: bool = False,
+        environ: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self._paper, self._environ = Paper(terminal), environ
         _, given = load_beside(ConsoleSettings, "console", argv, {}, word, WORDS[word].fill)
         self.done = self._carry_out(word, peer, given)
 
     async def _carry_out(self, word: str, peer: Peer, given: Namespace) -> int:
-        return await carry_out(word, peer, Page(self._paper, {}), given)
+        return await carry_out(word, peer, Page(self._paper, self._environ), given)
 
     @property
     def text(self) -> str:
