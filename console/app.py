@@ -23,7 +23,7 @@ from textual.worker import Worker, WorkerCancelled, WorkerFailed, WorkerState
 from cluster.backoff import Backoff
 from cluster.peer import Peer, PeerFailed, open_session
 from console import themes
-from console.ascii import AsciiOnly
+from console.ascii_only import AsciiOnly
 from console.commands import Commands
 from console.desk import FAILED_S, Desk
 from console.feed import LOST_S, Feed

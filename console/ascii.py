@@ -1,13 +1,9 @@
-"""`--ascii`: every glyph as one plain character, for terminals and ears that know no others.
+"""Every glyph as plain ASCII, for terminals and ears that know no others.
 
-The last step before the terminal, so that nothing that is drawn can be forgotten: borders, bars,
-curves and whatever came from elsewhere.
+Borders, bars, curves, and whatever came from elsewhere: as many cells as before.
 """
 
 from rich.cells import cell_len
-from rich.segment import Segment
-from textual.color import Color
-from textual.filter import LineFilter
 
 from console.plot import BRAILLE
 
@@ -34,10 +30,3 @@ def _ascii_of(character: str) -> str:
         return ":" if code & UPPER else "."
     known = GLYPHS.get(ord(character))
     return chr(known) if known is not None else "?" * cell_len(character)
-
-
-class AsciiOnly(LineFilter):
-    """Makes ASCII of every segment that is drawn."""
-
-    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        return [Segment(ascii_of(text), style, control) for text, style, control in segments]

@@ -19,6 +19,7 @@ Line = tuple[Piece, ...]
 
 DRIFT_WARN_MS = 100.0
 FRESH_S = 5.0
+LEVEL_TONE: dict[str, Tone] = {"info": "muted", "warning": "warning", "error": "error"}
 KIND_GLYPH = {"pull": "⇣", "push": "⇡"}
 BAR_FULL, BAR_EMPTY, BAR_UNKNOWN = "━", "─", "·"
 

@@ -1,75 +1,89 @@
-"""A node, a run and a journal line, each as one line of text."""
+"""A node, a run and a journal line, each as one line of text.
 
-from collections.abc import Sequence
+A line is to be heard as well as seen: whatever a glyph says, a word says too, and what each side
+lacks has a column of its own.
+"""
 
-from rich.cells import cell_len
+from datetime import UTC, datetime
 
 from cluster.protocol.views import JournalLine, NodeView
 from console import format as fmt
 from console.model import (
     KIND_GLYPH,
     Line,
+    Piece,
     at_node_cell,
     bar,
     beside_of,
     drift_cell,
-    missing_both_cell,
+    missing_cell,
     percent,
     run_says,
     state_of,
     time_left_s,
 )
+from console.plain.table import Column, Row
 from console.store import Store
 from console.widgets.journal_pane import LEVEL_TONE
 
-NAME_MAX, SAYS, NUMBER, DRIFT = 20, 19, 9, 8
+NAME_MAX, NUMBER = 20, 7
 BAR = 20
+NODE_COLUMNS = (
+    Column("NODE", NAME_MAX, least=8),
+    Column("STATE", 11),
+    Column("SAYS", 24, least=13),
+    Column("AT NODE", NUMBER, number=True),
+    Column("CENTRAL", NUMBER, number=True),
+    Column("TO PULL", NUMBER, number=True),
+    Column("TO PUSH", NUMBER, number=True),
+    Column("DRIFT", 17, number=True),
+    Column("SEEN", 5, number=True),
+)
 
 
-def name_width(names: Sequence[str]) -> int:
-    return min(NAME_MAX, max([4, *(cell_len(fmt.safe(name)) for name in names)]))
-
-
-def header(width: int) -> Line:
-    cells = (
-        fmt.left("NODE", width),
-        fmt.left("STATE", 11),
-        fmt.left("SAYS", SAYS),
-        fmt.right("AT NODE", NUMBER),
-        fmt.right("CENTRAL", NUMBER),
-        fmt.right("MISSING", NUMBER),
-        fmt.right("DRIFT", DRIFT),
-    )
-    return ((" ".join(cells), "muted"),)
-
-
-def node_line(view: NodeView, store: Store, width: int) -> Line:
+def node_row(view: NodeView, store: Store) -> Row:
     """The same words and numbers as on the screen."""
     state, now_us = state_of(view), store.now_us()
-    says, tone = beside_of(view, now_us, store.rate_of(view.run))
-    at_node, at_node_tone = at_node_cell(view, NUMBER)
-    missing, missing_tone = missing_both_cell(view, NUMBER)
-    drift, drift_tone = drift_cell(view)
     return (
-        (f"{fmt.left(fmt.safe(view.name), width)} ", "plain"),
-        (f"{fmt.left(f'{state.glyph} {state.word}', 11)} ", state.tone),
-        (f"{fmt.left(says, SAYS)} ", tone),
-        (f"{fmt.right(at_node, NUMBER)} ", at_node_tone),
-        (f"{fmt.right(fmt.fit(view.records.central, NUMBER), NUMBER)} ", "plain"),
-        (f"{fmt.right(missing, NUMBER)} ", missing_tone),
-        (fmt.right(drift, DRIFT), drift_tone),
+        (fmt.safe(view.name), "plain"),
+        (f"{state.glyph} {state.word}", state.tone),
+        beside_of(view, now_us, store.rate_of(view.run)),
+        at_node_cell(view, NUMBER),
+        (fmt.fit(view.records.central, NUMBER), "plain"),
+        missing_cell(view, "central", NUMBER),
+        missing_cell(view, "node", NUMBER),
+        _drift(view),
+        _seen(view, now_us),
     )
+
+
+def _drift(view: NodeView) -> Piece:
+    """With how far it may be off."""
+    text, tone = drift_cell(view)
+    if text == fmt.NO_VALUE or view.clock is None or view.clock.bound_ms is None:
+        return text, tone
+    return f"{text} {fmt.around(view.clock.bound_ms)}", tone
+
+
+def _seen(view: NodeView, now_us: int) -> Piece:
+    """How long ago the node answered last."""
+    if view.last_seen is None:
+        return fmt.NO_VALUE, "muted"
+    return fmt.age((now_us - view.last_seen) / fmt.SECOND_US), "muted"
 
 
 def summary(store: Store) -> str:
     """The fleet in a sentence."""
     fleet = store.overview
     parts = [f"{number:,} {live}" for live, number in sorted(fleet.lives.items()) if number]
+    in_sync = sum(view.data == "in_sync" for view in store.nodes.values())
+    parts += [f"{in_sync:,} in sync"] if in_sync else []
     parts += [f"{fleet.diverged:,} diverged"] if fleet.diverged else []
     parts += [f"{fleet.clock_bad:,} with a bad clock"] if fleet.clock_bad else []
     missing = f"missing: {fleet.at_central:,} at central, {fleet.at_node:,} at nodes"
     unsure = ", more is not known" if fleet.unsure else ""
-    return f"{len(store.nodes):,} nodes: {', '.join(parts) or 'none'}; {missing}{unsure}"
+    nodes = "1 node" if len(store.nodes) == 1 else f"{len(store.nodes):,} nodes"
+    return f"{nodes}: {', '.join(parts) or 'none'}; {missing}{unsure}"
 
 
 def run_line(run_id: int, store: Store) -> Line:
@@ -86,11 +100,20 @@ def run_line(run_id: int, store: Store) -> Line:
 
 
 def journal_line(line: JournalLine) -> Line:
-    """Time, level, node and text."""
+    """Time, level, kind, node (`-`: of none) and text."""
     tone = LEVEL_TONE.get(line.level, "plain")
-    node = f"{fmt.safe(line.node)} " if line.node else ""
+    node = fmt.safe(line.node) if line.node else fmt.ZERO
     return (
-        (f"{fmt.clock_time(line.ts)} ", "muted"),
+        (f"{_moment(line.ts)} ", "muted"),
         (f"{fmt.left(fmt.safe(line.level), 8)}", tone),
-        (node + fmt.safe(line.text), "plain" if tone == "muted" else tone),
+        (f"{fmt.safe(line.kind)} {node} ", "plain"),
+        (fmt.safe(line.text), "plain" if tone == "muted" else tone),
     )
+
+
+def _moment(us: int) -> str:
+    """Day and time in this machine's time zone: a journal goes back for weeks."""
+    try:
+        return f"{datetime.fromtimestamp(us / fmt.SECOND_US, tz=UTC).astimezone():%F %T}"
+    except (OverflowError, OSError, ValueError):
+        return fmt.NO_VALUE

@@ -9,12 +9,11 @@ from rich.cells import cell_len
 
 from cluster.protocol.views import JournalLine
 from console import format as fmt
-from console.model import Line, Tone
+from console.model import LEVEL_TONE, Line, Tone
 from console.query import LineQuery
 from console.store import Store
 from console.widgets.rows import Rows
 
-LEVEL_TONE: dict[str, Tone] = {"info": "muted", "warning": "warning", "error": "error"}
 LEVEL_GLYPH = {"info": "·", "warning": "▲", "error": "✗"}
 NAME_MAX = 24
 LEVEL_FROM = 100  # the word; in a narrower pane the glyph says it

@@ -243,6 +243,15 @@ async def test_hostile_text_is_one_line_of_text(fake: FakeCentral, peer: Peer, t
         assert len(spoken.lines) == {"status": 3, "nodes": 1, "journal": 1}[word]
 
 
+def test_plain_words_need_no_screen() -> None:
+    """Nothing of Textual is loaded: faster, and it would read the environment too early."""
+    code = "import console.plain.program, sys; print('textual' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
+
+
 def console(fake_url: str, *argv: str, token: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "console", *argv, "--central", fake_url],
