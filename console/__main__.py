@@ -9,6 +9,7 @@ import sys
 
 from cluster.lifeline import hold_lifeline
 from cluster.settings import TOKEN_VARIABLE, SettingsWrong, load
+from cluster.text import visible
 from cluster.token import read_token
 from console.plain.program import run
 from console.plain.words import WORDS
@@ -24,6 +25,10 @@ def main() -> int:
     argv = sys.argv[1:]
     if argv and argv[0] in WORDS:
         return run(argv[0], argv[1:], os.environ, sys.stdout, sys.stderr)
+    if argv and not argv[0].startswith("-"):
+        known = ", ".join(WORDS)
+        print(f"console: no word {visible(argv[0])!r:.60}; there are {known}", file=sys.stderr)
+        return USAGE
     try:
         settings = load(ConsoleSettings, "console", argv, os.environ)
         secret = read_token(settings.token_file, os.environ)

@@ -8,9 +8,9 @@ from cluster.protocol.central import JournalAsk
 from cluster.protocol.views import JournalLine
 from cluster.shape import wording
 from console.commands import Commands
+from console.plain.keyboard import Unwanted
 from console.plain.lines import journal_line
 from console.plain.listener import Listener
-from console.plain.moves import Unwanted
 from console.plain.page import Page
 from console.query import LineQuery, worse_than
 
@@ -42,12 +42,11 @@ async def follow(
     listener: Listener, page: Page, query: LineQuery, after: int, *, json: bool
 ) -> None:
     """Print what is wanted of what comes, for ever."""
-    was_away = ""
-    async for _, away in listener.changes():
-        if away != was_away and not json:
-            page.say(f"central is away: {away}" if away else "central is back", "warning")
-        was_away = away
-        new = [line for line in listener.store.journal if line.seq > after]
+    store = listener.store
+    async for _ in listener.changes(page.aside if json else page.warn):
+        if store.last_seq is not None and store.last_seq < after:
+            after = 0  # central has another database, and numbers anew
+        new = [line for line in store.journal if line.seq > after]
         for line in new:
             if query.holds(line):
                 tell(line, page, json=json)
@@ -56,6 +55,6 @@ async def follow(
 
 def tell(line: JournalLine, page: Page, *, json: bool) -> None:
     if json:
-        page.raw(msgspec.json.encode(line).decode())
+        page.raw(msgspec.json.encode(line))
     else:
         page.write(*journal_line(line))

@@ -10,6 +10,7 @@ from cluster.protocol.views import JournalLine, NodeView
 from console import format as fmt
 from console.model import (
     KIND_GLYPH,
+    LEVEL_TONE,
     Line,
     Piece,
     at_node_cell,
@@ -24,7 +25,6 @@ from console.model import (
 )
 from console.plain.table import Column, Row
 from console.store import Store
-from console.widgets.journal_pane import LEVEL_TONE
 
 NAME_MAX, NUMBER = 20, 7
 BAR = 20
@@ -72,18 +72,18 @@ def _seen(view: NodeView, now_us: int) -> Piece:
     return fmt.age((now_us - view.last_seen) / fmt.SECOND_US), "muted"
 
 
-def summary(store: Store) -> str:
-    """The fleet in a sentence."""
+def summary(store: Store) -> tuple[str, str]:
+    """The fleet in two sentences: how it is, and what is missing."""
     fleet = store.overview
     parts = [f"{number:,} {live}" for live, number in sorted(fleet.lives.items()) if number]
-    in_sync = sum(view.data == "in_sync" for view in store.nodes.values())
+    in_sync = sum(view.live == "up" and view.data == "in_sync" for view in store.nodes.values())
     parts += [f"{in_sync:,} in sync"] if in_sync else []
     parts += [f"{fleet.diverged:,} diverged"] if fleet.diverged else []
     parts += [f"{fleet.clock_bad:,} with a bad clock"] if fleet.clock_bad else []
+    nodes = "1 node" if len(store.nodes) == 1 else f"{len(store.nodes):,} nodes"
     missing = f"missing: {fleet.at_central:,} at central, {fleet.at_node:,} at nodes"
     unsure = ", more is not known" if fleet.unsure else ""
-    nodes = "1 node" if len(store.nodes) == 1 else f"{len(store.nodes):,} nodes"
-    return f"{nodes}: {', '.join(parts) or 'none'}; {missing}{unsure}"
+    return f"{nodes}: {', '.join(parts) or 'none'}", missing + unsure
 
 
 def run_line(run_id: int, store: Store) -> Line:

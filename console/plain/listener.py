@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from cluster.backoff import Backoff
@@ -19,22 +19,28 @@ class Refused(Exception):
 
 
 class Listener:
-    """What central says from now on."""
+    """What central says from now on. `away`: why it says nothing, empty while it does."""
 
-    def __init__(self, feed: Feed, store: Store) -> None:
+    def __init__(self, feed: Feed, store: Store, listens: "asyncio.Task[None]") -> None:
         self._feed = feed
+        self._listens = listens
         self.store = store
+        self.away = ""
 
-    async def changes(self) -> AsyncIterator[tuple[Changes, str]]:
-        """What has changed, several times a second, and why central is away ("": it is there).
+    async def changes(self, tell: Callable[[str], None]) -> AsyncIterator[Changes]:
+        """What has changed, several times a second, for ever.
 
-        Refused when the token is not good.
+        `tell` hears when central goes away and comes back. Refused when the token is not good.
         """
         while True:
+            if self._listens.done():
+                self._listens.result()  # a bug ended it, and ends this
             if self._feed.link == "refused":
                 raise Refused(self._feed.reason)
-            away = self._feed.reason if self._feed.link == "lost" else ""
-            yield self.store.take_changes(), away
+            was_away, self.away = self.away, self._feed.reason if self._feed.link == "lost" else ""
+            if bool(was_away) is not bool(self.away):
+                tell(f"central is away: {self.away}" if self.away else "central is back")
+            yield self.store.take_changes()
             await asyncio.sleep(LOOK_S)
 
 
@@ -45,7 +51,7 @@ async def listening(peer: Peer) -> AsyncIterator[Listener]:
     feed = Feed(store, peer, Backoff(RETRY_FIRST_S, RETRY_MAX_S, random.Random()))
     task = asyncio.create_task(feed.run())
     try:
-        yield Listener(feed, store)
+        yield Listener(feed, store, task)
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):

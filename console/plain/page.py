@@ -3,11 +3,15 @@
 Whatever is written is safe text, and ASCII where the terminal or the pipe knows no other.
 """
 
+import re
+import shutil
+import sys
 from collections.abc import Mapping
 from typing import TextIO
 
 from rich.cells import cell_len
 
+from cluster.text import visible
 from console import format as fmt
 from console.ascii import ascii_of
 from console.model import Line, Tone
@@ -20,46 +24,67 @@ COLOURS: dict[Tone, str] = {
     "primary": "1;36",
     "success": "32",
 }
+_ODD = re.compile(r"[^ -~]")  # of JSON: all that some pipe does not know, or a terminal obeys
 
 
 class Page:
-    """`terminal`: somebody looks at it, so that lines may be drawn anew."""
+    """`terminal`: somebody sits at it. `redraws`: lines there can be drawn anew."""
 
     def __init__(
         self, out: TextIO, environ: Mapping[str, str], *, ascii_only: bool = False
     ) -> None:
         self._out = out
         self.terminal = out.isatty()
-        self._coloured = self.terminal and not environ.get("NO_COLOR")
+        self.redraws = self.terminal and environ.get("TERM") != "dumb"
+        self._coloured = self.redraws and not environ.get("NO_COLOR")
         encoding = (out.encoding or "ascii").lower().replace("-", "")
         self._ascii_only = ascii_only or encoding != "utf8"
-        self._drawn = 0
+        self._drawn: list[Line] = []
+        self._rows = 0  # that they take
 
     def say(self, text: str, tone: Tone = "plain") -> None:
         """One line of text from anywhere."""
         self.write((fmt.safe(text), tone))
 
+    def warn(self, text: str) -> None:
+        self.say(text, "warning")
+
+    def aside(self, text: str) -> None:
+        """What is not for the reader of the output, such as a program that takes JSON."""
+        sys.stderr.write(f"console: {visible(text)}\n")
+
     def write(self, *pieces: tuple[str, Tone]) -> None:
         """One line of pieces that are safe already."""
-        self._wipe()
+        self.wipe()
         print(self._text(pieces), file=self._out, flush=True)
 
-    def raw(self, text: str) -> None:
-        """A line of JSON."""
-        print(text, file=self._out, flush=True)
+    def raw(self, json: bytes) -> None:
+        """A line of JSON, as ASCII: the same to a program, harmless to a terminal."""
+        print(_ODD.sub(_escaped, json.decode()), file=self._out, flush=True)
 
-    def draw(self, lines: list[Line], width: int) -> None:
-        """Lines in the place of those that were drawn last; only on a terminal."""
-        self._wipe()
-        for line in lines:
-            print(self._text(line, width - 1), file=self._out)
+    def draw(self, lines: list[Line]) -> None:
+        """Lines in the place of those that were drawn last; only where the page `redraws`.
+
+        Not by rich's Progress: that draws by the clock from a thread of its own, and its ASCII
+        depends on the encoding alone. Lines that stay as they are are not drawn, and not read out.
+        """
+        if lines == self._drawn:
+            return
+        self.wipe()
+        columns, rows = shutil.get_terminal_size()
+        shown = lines if len(lines) < rows else lines[: rows - 2]
+        for line in shown:
+            print(self._text(line, columns - 1), file=self._out)
+        if len(shown) < len(lines):
+            print(f"and {len(lines) - len(shown):,} more", file=self._out)
         self._out.flush()
-        self._drawn = len(lines)
+        self._drawn, self._rows = lines, min(len(lines), len(shown) + 1)
 
-    def _wipe(self) -> None:
+    def wipe(self) -> None:
+        """Take away what was drawn."""
         if self._drawn:
-            print(f"\x1b[{self._drawn}F\x1b[J", end="", file=self._out)
-            self._drawn = 0
+            print(f"\x1b[{self._rows}F\x1b[J", end="", file=self._out, flush=True)
+            self._drawn = []
 
     def _text(self, line: Line, width: int = 10_000) -> str:
         parts = []
@@ -69,3 +94,8 @@ class Page:
             colour = COLOURS[tone] if self._coloured else ""
             parts.append(f"\x1b[{colour}m{text}\x1b[0m" if colour and text.strip() else text)
         return "".join(parts).rstrip()
+
+
+def _escaped(odd: re.Match[str]) -> str:
+    units = odd[0].encode("utf-16-be")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))

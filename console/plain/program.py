@@ -11,10 +11,12 @@ from cluster.protocol.views import RunKind
 from cluster.settings import SettingsWrong, load_beside
 from cluster.text import visible
 from cluster.token import read_token
-from console.commands import Commands, explain
+from console.commands import NOT_REACHED, Commands, explain
 from console.plain import journal, moves, nodes, status
+from console.plain.fleet import ask_fleet
+from console.plain.follower import Follower
+from console.plain.keyboard import Unwanted
 from console.plain.listener import Refused, listening
-from console.plain.moves import Unwanted
 from console.plain.page import Page
 from console.plain.words import WORDS
 from console.settings import ConsoleSettings
@@ -36,8 +38,6 @@ def run(
         code, line = _explained(failed)
     except KeyboardInterrupt:
         code = INTERRUPTED
-        if word in ("pull", "push"):
-            line = "it goes on at central; `python -m console cancel RUN` ends a run"
     except BrokenPipeError:  # whoever read it has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
     if line:
@@ -68,8 +68,16 @@ def _explained(failed: Exception) -> tuple[int, str]:
         return AWAY, f"not let in: {failed}"
     if isinstance(failed, PeerFailed):
         away = failed.problem is None or failed.reason == "auth"
-        return AWAY if away else NOT_SO, ": ".join(explain(failed))
+        return AWAY if away else NOT_SO, _what_failed(failed)
     return USAGE, str(failed)
+
+
+def _what_failed(failed: PeerFailed) -> str:
+    if failed.problem is not None or failed.definite:
+        return ": ".join(explain(failed))
+    if failed.reason in NOT_REACHED:
+        return f"central is not there: {failed}"
+    return f"no answer from central ({failed}); what was asked of it may have been done"
 
 
 async def _connected(
@@ -87,12 +95,11 @@ async def carry_out(word: str, peer: Peer, page: Page, given: Namespace) -> int:
         return await _status(peer, page, given)
     if word in ("pull", "push"):
         return await _move(cast("RunKind", word), peer, commands, page, given)
-    if word == "cancel":
-        page.say((await commands.cancel(given.run)).text)
-    elif word == "nodes":
-        await _nodes(peer, commands, page, given)
-    else:
-        await _journal(peer, commands, page, given)
+    if word == "nodes":
+        return await _nodes(peer, commands, page, given)
+    if word == "journal":
+        return await _journal(peer, commands, page, given)
+    page.say((await commands.cancel(given.run)).text)
     return OK
 
 
@@ -106,36 +113,47 @@ async def _status(peer: Peer, page: Page, given: Namespace) -> int:
 async def _move(kind: RunKind, peer: Peer, commands: Commands, page: Page, given: Namespace) -> int:
     store, views = await moves.asked_for(peer, kind, given.names, all_nodes=given.all)
     question = moves.show_question(kind, views, store, page)
-    if given.all and not moves.is_wanted(question, page, yes=given.yes):
-        raise Unwanted("nothing was started")
+    if given.all and not await moves.is_wanted(question, page, yes=given.yes):
+        page.say("nothing was started")
+        return NOT_SO
     runs = await moves.start(commands, kind, views, all_nodes=given.all)
     if given.no_wait:
         page.say("runs asked for: " + ", ".join(map(str, sorted(runs))))
         return OK
     try:
         async with asyncio.timeout(given.timeout), listening(peer) as listener:
-            return OK if await moves.follow(listener, runs, page, commands) else NOT_SO
+            return OK if await Follower(listener, peer, page, runs).follow() else NOT_SO
     except TimeoutError:
-        page.say(f"not ended within {given.timeout:g} s; it goes on at central", "warning")
+        page.warn(f"not ended within {given.timeout:g} s; {_goes_on(runs)}")
         return NOT_SO
+    except asyncio.CancelledError:  # Ctrl-C
+        page.warn(_goes_on(runs))
+        raise
 
 
-async def _nodes(peer: Peer, commands: Commands, page: Page, given: Namespace) -> None:
+def _goes_on(runs: frozenset[int]) -> str:
+    which = str(min(runs)) if len(runs) == 1 else "RUN"
+    return f"it goes on at central; `python -m console cancel {which}` ends it"
+
+
+async def _nodes(peer: Peer, commands: Commands, page: Page, given: Namespace) -> int:
     if given.verb == "list":
-        await nodes.show(peer, page)
+        nodes.show(await ask_fleet(peer), page)
     elif given.name is None:
         raise Unwanted(f"which node? nodes {given.verb} NAME")
     elif given.verb == "remove":
-        await nodes.remove(commands, page, given.name, yes=given.yes)
+        return OK if await nodes.remove(commands, page, given.name, yes=given.yes) else NOT_SO
     elif given.url is None:
         raise Unwanted("where? nodes add NAME URL")
     else:
         await nodes.add(commands, page, given.name, given.url, untested=given.untested)
+    return OK
 
 
-async def _journal(peer: Peer, commands: Commands, page: Page, given: Namespace) -> None:
+async def _journal(peer: Peer, commands: Commands, page: Page, given: Namespace) -> int:
     after = await journal.past(commands, page, given)
     if given.follow:
         async with listening(peer) as listener:
             query = journal.query_of(given)
             await journal.follow(listener, page, query, after, json=given.json)
+    return OK

@@ -4,70 +4,80 @@ import asyncio
 
 import msgspec
 
-from cluster.exchange import Nothing
 from cluster.peer import Peer
-from cluster.protocol import central
 from cluster.protocol.views import CentralStatus, NodeView
 from console import format as fmt
-from console.model import IN_SYNC, Piece, state_of
-from console.plain.lines import header, name_width, node_line, summary
+from console.model import Piece, state_of
+from console.plain.fleet import ask_fleet
+from console.plain.lines import NODE_COLUMNS, node_row, summary
 from console.plain.listener import Listener
 from console.plain.page import Page
+from console.plain.table import ROOM, Table
 from console.store import Store
 
-ASK_S = 10.0
 SAY_COUNTS_S = 5.0  # at most so often, of one node
+CLOCK = len("12:34:56 ")
 
 
 class WholeStatus(msgspec.Struct, frozen=True):
     """What `status --json` prints."""
 
-    status: CentralStatus
+    status: CentralStatus | None
     nodes: list[NodeView]
 
 
 async def once(peer: Peer, page: Page, *, json: bool) -> bool:
-    """Print the fleet; whether every node is up and in sync."""
-    store = Store()
-    status, found = await asyncio.gather(
-        peer.call(central.STATUS, Nothing(), timeout_s=ASK_S),
-        peer.call(central.NODES, Nothing(), timeout_s=ASK_S),
-    )
-    store.know(status, found.nodes)
+    """Print the fleet; whether every node is well."""
+    store = await ask_fleet(peer)
+    views = list(store.nodes.values())
     if json:
-        page.raw(msgspec.json.encode(WholeStatus(status, found.nodes)).decode())
+        page.raw(msgspec.json.encode(WholeStatus(store.status, views)))
     else:
-        width = name_width(list(store.nodes))
-        page.write(*header(width))
-        for view in worst_first(found.nodes):
-            page.write(*node_line(view, store, width))
-        page.say(summary(store))
-    return all(state_of(view) is IN_SYNC for view in found.nodes)
+        rows = [node_row(view, store) for view in worst_first(views)]
+        table = Table(NODE_COLUMNS)
+        table.fit(rows)
+        page.write(*table.head())
+        for row in rows:
+            page.write(*table.line(row))
+        for sentence in summary(store):
+            page.say(sentence)
+    return all(is_well(view) for view in views)
 
 
 def worst_first(views: list[NodeView]) -> list[NodeView]:
     return sorted(views, key=lambda view: (state_of(view).severity, fmt.natural(view.name)))
 
 
+def is_well(view: NodeView) -> bool:
+    """Up, proven in sync, and its clock is not bad; whether or not a run is at it just now."""
+    return view.live == "up" and view.data == "in_sync" and view.clock_word != "BAD"
+
+
 async def watch(listener: Listener, page: Page, *, json: bool) -> None:
     """A line for each node whose state or counts have changed."""
     told: dict[str, tuple[str, float]] = {}
-    was_away, loop = "", asyncio.get_running_loop()
-    async for changes, away in listener.changes():
-        if away != was_away and not json:
-            page.say(f"central is away: {away}" if away else "central is back", "warning")
-        was_away = away
-        store = listener.store
-        names = set(store.nodes) if changes.everything else changes.nodes
-        for name in sorted(names, key=fmt.natural):
-            view = store.nodes.get(name)
-            sight = _sight(view)
-            before, at_s = told.get(name, ("", 0.0))
-            only_counts = before.partition("|")[0] == sight.partition("|")[0]
-            if sight == before or (only_counts and loop.time() - at_s < SAY_COUNTS_S):
-                continue
-            told[name] = sight, loop.time()
-            _tell(name, view, store, page, json=json)
+    untold: set[str] = set()
+    store, table = listener.store, Table(NODE_COLUMNS, ROOM - CLOCK)
+    async for changes in listener.changes(page.aside if json else page.warn):
+        untold |= changes.nodes | (
+            store.nodes.keys() | told.keys() if changes.everything else set()
+        )
+        due = [name for name in untold if _is_due(store.nodes.get(name), told.get(name))]
+        now_s = asyncio.get_running_loop().time()
+        told |= {name: (_sight(store.nodes.get(name)), now_s) for name in due}
+        untold = {name for name in untold if told[name][0] != _sight(store.nodes.get(name))}
+        _tell(sorted(due, key=fmt.natural), store, table, page, json=json)
+
+
+def _is_due(view: NodeView | None, told: tuple[str, float] | None) -> bool:
+    """Whether its sight is news; that of new counts alone has to wait for its time."""
+    if told is None:
+        return view is not None
+    before, at_s = told
+    sight = _sight(view)
+    only_counts = before.partition("|")[0] == sight.partition("|")[0]
+    waits = only_counts and asyncio.get_running_loop().time() - at_s < SAY_COUNTS_S
+    return sight != before and not waits
 
 
 def _sight(view: NodeView | None) -> str:
@@ -77,13 +87,15 @@ def _sight(view: NodeView | None) -> str:
     return f"{state_of(view).word} {view.data} {view.failures > 0}|{view.records}"
 
 
-def _tell(name: str, view: NodeView | None, store: Store, page: Page, *, json: bool) -> None:
+def _tell(names: list[str], store: Store, table: Table, page: Page, *, json: bool) -> None:
+    views = [store.nodes.get(name) for name in names]
     if json:
-        line = msgspec.json.encode(view if view is not None else {"name": name, "gone": True})
-        page.raw(line.decode())
+        for name, view in zip(names, views, strict=True):
+            page.raw(msgspec.json.encode(view or {"name": name, "gone": True}))
         return
+    rows = [node_row(view, store) if view is not None else None for view in views]
+    table.fit(row for row in rows if row is not None)
     clock: Piece = (f"{fmt.clock_time(store.now_us())} ", "muted")
-    if view is None:
-        page.write(clock, (f"{fmt.safe(name)} is no longer polled", "plain"))
-    else:
-        page.write(clock, *node_line(view, store, name_width(list(store.nodes))))
+    for name, row in zip(names, rows, strict=True):
+        gone: Piece = (f"{fmt.safe(name)} is no longer polled", "plain")
+        page.write(clock, *(table.line(row) if row is not None else (gone,)))

@@ -1,12 +1,14 @@
 """The words of `python -m console WORD ...`: what each takes, and its help."""
 
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+import math
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 EXITS = """exit codes:
-  0    as asked; `status`: every node is up and proven in sync
-  1    not so: a run failed, was cancelled or left something out; a node is not well
+  0    as asked; `status`: every node is up, proven in sync, and its clock is not bad
+  1    not so: a run failed, was cancelled or left something out; a node is not well;
+       somebody was asked and did not want it
   2    wrong use: a flag, a name, a token that is missing
   3    central cannot be reached, or refuses the token
   130  Ctrl-C; what central was asked to do goes on there
@@ -29,9 +31,24 @@ class Word:
         parser.epilog = f"examples:\n{self.examples}\n{EXITS}"
 
 
+def _seconds(text: str) -> float:
+    """ArgumentTypeError for what nobody can wait."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ArgumentTypeError(f"expected seconds above zero, got {text!r:.40}")
+    return seconds
+
+
 def _status(parser: ArgumentParser) -> None:
     parser.add_argument("--watch", action="store_true", help="go on with a line for each change")
-    parser.add_argument("--json", action="store_true", help="central's own words as JSON")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="central's own words as JSON; with --watch a node a line",
+    )
 
 
 def _move(parser: ArgumentParser) -> None:
@@ -40,7 +57,7 @@ def _move(parser: ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask before all of them")
     parser.add_argument("--no-wait", action="store_true", help="do not follow the runs")
     parser.add_argument(
-        "--timeout", type=float, metavar="S", help="follow for so many seconds at most"
+        "--timeout", type=_seconds, metavar="S", help="follow for so many seconds at most"
     )
 
 
@@ -68,13 +85,19 @@ def _journal(parser: ArgumentParser) -> None:
 
 WORDS = {
     "status": Word(
-        "Every node in a line, the worst first.",
-        "  python -m console status\n  python -m console status --watch\n",
+        "Every node in a line, the worst first. TO PULL: records that central lacks; TO PUSH:\n"
+        "that the node lacks; DRIFT: its system clock, give or take; SEEN: how long ago it\n"
+        "answered.",
+        "  python -m console status\n"
+        "  python -m console status --watch\n"
+        "  python -m console status --json | jq -r '.nodes[] | select(.live != \"up\") | .name'\n",
         _status,
     ),
     "pull": Word(
         "Pull from nodes: central inserts what it lacks. Follows the runs to their end.",
-        "  python -m console pull shop-7\n  python -m console pull --all --yes\n",
+        "  python -m console pull shop-7\n"
+        "  python -m console pull --all --yes\n"
+        "  python -m console pull shop-7 shop-8 --timeout 60\n",
         _move,
     ),
     "push": Word(
@@ -82,7 +105,9 @@ WORDS = {
         "  python -m console push shop-7\n  python -m console push --all --yes\n",
         _move,
     ),
-    "cancel": Word("Cancel a run.", "  python -m console cancel 881\n", _cancel),
+    "cancel": Word(
+        "Cancel a run. What it has moved stays.", "  python -m console cancel 881\n", _cancel
+    ),
     "nodes": Word(
         "List, add or remove nodes. An address is tested before it is taken.",
         "  python -m console nodes\n"

@@ -262,7 +262,8 @@ class FakeCentral:
 
     async def _runs(self, _: web.Request, ask: central.RunsAsk) -> central.RunList:
         await self._note("runs", ask.node or "")
-        return central.RunList([run for run in self.runs.values() if run.node == ask.node])
+        runs = [run for run in self.runs.values() if ask.node in (None, run.node)]
+        return central.RunList([run for run in runs if not (ask.open and run.ended_already)])
 
     async def _status(self, _: web.Request, ask: Nothing) -> CentralStatus:
         return self.status()

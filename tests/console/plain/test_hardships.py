@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from cluster.peer import Peer
-from cluster.protocol.views import Snapshot
+from cluster.protocol.views import NodeView, Snapshot
 from console.plain import status
 from tests.console.conftest import until
 from tests.console.fake_central import FakeCentral, view
@@ -57,7 +57,7 @@ async def test_a_node_that_is_just_pulled_is_well(fake: FakeCentral, peer: Peer)
         replace(view("a"), clock_word="BAD"),
     ],
 )
-async def test_a_node_that_is_not_well(fake: FakeCentral, peer: Peer, ill: view) -> None:  # type: ignore[valid-type]
+async def test_a_node_that_is_not_well(fake: FakeCentral, peer: Peer, ill: NodeView) -> None:
     fake.put(ill)
 
     assert await Spoken("status", peer).done == 1
@@ -126,7 +126,8 @@ async def test_a_run_that_ended_while_central_was_away_is_found(
     monkeypatch.setattr(fake, "snapshot", without_runs)
     await fake.start()
 
-    assert await asyncio.wait_for(task, 10) == 0
+    await until(task.done)
+    assert task.result() == 0
     assert "run 881: pull ams1: ok, 7 new" in pull.text
 
 
@@ -141,7 +142,8 @@ async def test_a_run_that_central_lost_is_not_waited_for(fake: FakeCentral, peer
     fake.epoch, fake.runs = "e2", {}
     await fake.start()
 
-    assert await asyncio.wait_for(task, 10) == 1
+    await until(task.done)
+    assert task.result() == 1
     assert "run 881 is not known at central" in pull.text
 
 
@@ -235,7 +237,8 @@ async def ctrl_c(fake: FakeCentral, *argv: str, at: bytes) -> tuple[int | None, 
     try:
         await until(lambda: at in said)
         process.send_signal(signal.SIGINT)
-        code = await asyncio.wait_for(process.wait(), 10)
+        async with asyncio.timeout(10):
+            code = await process.wait()
     finally:
         if process.returncode is None:
             process.kill()
@@ -250,7 +253,7 @@ async def test_ctrl_c_ends_it_and_says_what_goes_on(fake: FakeCentral) -> None:
 
     asked = await ctrl_c(fake, "pull", "--all", at=b"to go on:")
     assert not fake.runs
-    followed = await ctrl_c(fake, "pull", "ams1", at="━".encode() + b"")
+    followed = await ctrl_c(fake, "pull", "ams1", at="─".encode())
 
     assert (asked[0], followed[0]) == (130, 130)
     assert "goes on" not in asked[1].partition("to go on:")[2]
@@ -275,10 +278,3 @@ async def test_json_is_ascii_and_cannot_steer_a_terminal(fake: FakeCentral) -> N
     assert (spoken.returncode, spoken.stderr) == (0, b"")
     assert all(0x20 <= byte < 0x7F for byte in spoken.stdout.rstrip(b"\n"))
     assert json.loads(spoken.stdout)["nodes"][0]["detail"] == text
-
-
-def test_what_the_screen_sets_is_set_before_textual_reads_it() -> None:
-    """`--slow` speaks to Textual through the environment, which it reads when it is imported."""
-    code = "import console.__main__, sys; sys.exit('textual' in sys.modules)"
-
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
