@@ -117,6 +117,10 @@ class Peer:
         self._urls: dict[str, URL] = {}
         self.bytes_moved = 0
 
+    def authorize(self, token: str) -> None:
+        """Ask with another token from now on."""
+        self._headers["Authorization"] = f"Bearer {token}"
+
     async def call(
         self,
         exchange: Exchange[AskT, ReplyT],

@@ -20,7 +20,7 @@ def read_token(token_file: str | None, environ: Mapping[str, str]) -> str:
         raise SettingsWrong(
             f"a token is needed: set {TOKEN_VARIABLE} or give --token-file FILE ({MAKES_ONE})"
         )
-    return _good(text, TOKEN_VARIABLE)
+    return check_token(text, TOKEN_VARIABLE)
 
 
 def read_viewer_token(
@@ -30,7 +30,7 @@ def read_viewer_token(
     if token_file is not None:
         token = _in_file(Path(token_file), f"--viewer-token-file {token_file}")
     elif text := environ.get(VIEWER_TOKEN_VARIABLE):
-        token = _good(text, VIEWER_TOKEN_VARIABLE)
+        token = check_token(text, VIEWER_TOKEN_VARIABLE)
     else:
         return None
     if token == operator:
@@ -54,7 +54,8 @@ def make_token(path: Path) -> str:
     return _in_file(path, str(path))
 
 
-def _good(text: str, origin: str) -> str:
+def check_token(text: str, origin: str) -> str:
+    """The same text. SettingsWrong unless it can be a token."""
     if len(text) < LENGTH_MIN or not text.isascii() or not text.isprintable() or " " in text:
         raise SettingsWrong(
             f"{origin}: a token is {LENGTH_MIN} or more printable ASCII characters ({MAKES_ONE})"
@@ -71,4 +72,4 @@ def _in_file(path: Path, origin: str) -> str:
         raise SettingsWrong(f"{origin}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise SettingsWrong(f"{origin}: not a token") from None
-    return _good(text, origin)
+    return check_token(text, origin)

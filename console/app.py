@@ -110,7 +110,7 @@ class ConsoleApp(Desk):
     async def on_load(self) -> None:
         self._session = open_session()
         central = self.settings.central.rstrip("/")
-        peer = Peer(self._session, central, self._token)
+        self._peer = peer = Peer(self._session, central, self._token)
         address = central.partition("://")[2]
         self.commands = Commands(peer)
         self.orders = Orders(self.store, self.commands)
@@ -208,8 +208,12 @@ class ConsoleApp(Desk):
         if self._listening is not None and self._listening.is_finished:
             self._listen()
 
-    def _retry_if(self, asked: bool | None) -> None:
-        if asked:
+    def _retry_with(self, token: str | None) -> None:
+        """Try again, with another token where one was given; None: not now."""
+        if token:
+            self._peer.authorize(token)
+            self.token_from = "this console"
+        if token is not None:
             self.reconnect()
 
     async def _load_runs(self, name: str) -> None:
@@ -264,4 +268,4 @@ class ConsoleApp(Desk):
         if self.feed.refusals > told:
             lines = not_let_in_lines(self.feed.address, self.feed.reason, self.token_from)
             title = "Not let in" + (f", try {self.feed.refusals}" if told else "")
-            self.open_dialog(NotLetIn(title, lines), self._retry_if)
+            self.open_dialog(NotLetIn(title, lines), self._retry_with)

@@ -14,6 +14,9 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input
 
+from cluster.settings import SettingsWrong
+from cluster.token import check_token
+from console import format as fmt
 from console.model import Line
 from console.questions import Question
 from console.widgets.entry import Entry
@@ -128,10 +131,45 @@ class Note(Dialog[bool]):
         box.scroll_to(y=box.scroll_offset.y + rows, animate=False)
 
 
-class NotLetIn(Note):
-    """Central refused the token; nothing is tried again until somebody asks."""
+class NotLetIn(Dialog[str]):
+    """Central refused the token; nothing is tried again until somebody asks.
 
-    BINDINGS: ClassVar[list[BindingType]] = [("r", "again", "Try again")]
+    Answers with another token, or with "" to try the same one again.
+    """
+
+    AUTO_FOCUS = "#no"  # else the field would take the r
+    BINDINGS: ClassVar[list[BindingType]] = [("r", "again", "Try again"), ("q", "leave", "Close")]
+
+    def __init__(self, title: str, lines: tuple[Line, ...]) -> None:
+        super().__init__()
+        self._title, self._lines = title, lines
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="box") as box:
+            box.border_title = self._title
+            yield Lines(*self._lines)
+            yield Entry(id="token", hint="another token: not shown, not kept", password=True)
+            yield Lines(id="wrong")
+            with Horizontal(classes="answers"):
+                yield Button("Close (Esc)", id="no", compact=True)
+                yield Button("Try again (r)", id="yes", compact=True, variant="warning")
 
     def action_again(self) -> None:
-        self.dismiss(True)
+        self.dismiss("")
+
+    @on(Input.Submitted)
+    def _given(self, event: Input.Submitted) -> None:
+        self._try(event.value.strip())
+
+    @on(Button.Pressed)
+    def _pressed(self, event: Button.Pressed) -> None:
+        if event.button.id == "no":
+            self.dismiss(None)
+        else:
+            self._try(self.query_one("#token", Entry).value.strip())
+
+    def _try(self, token: str) -> None:
+        try:
+            self.dismiss(check_token(token, "another token") if token else "")
+        except SettingsWrong as wrong:
+            self.query_one("#wrong", Lines).show_lines(((fmt.cut(str(wrong), 58), "warning"),))

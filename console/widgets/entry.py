@@ -8,9 +8,15 @@ from console import format as fmt
 class Entry(Input):
     """An input in one line of the screen, without a border."""
 
-    def __init__(self, value: str = "", *, id: str, hint: str = "") -> None:
+    def __init__(self, value: str = "", *, id: str, hint: str = "", password: bool = False) -> None:
         super().__init__(
-            value, id=id, placeholder=hint, compact=True, select_on_focus=False, max_length=300
+            value,
+            id=id,
+            placeholder=hint,
+            password=password,
+            compact=True,
+            select_on_focus=False,
+            max_length=300,
         )
 
     def validate_value(self, value: str) -> str:

@@ -11,7 +11,7 @@ from console.store import Store
 from console.widgets.rows import Rows
 from console.workbench import Workbench
 
-PROCESS, PID, COUNT, SKEW, DISK = 11, 7, 8, 7, 7
+PROCESS, PID, COUNT, SKEW, DISK = 11, 7, 8, 8, 7
 
 
 class MemberTable(Rows[str]):

@@ -228,3 +228,22 @@ async def test_the_journal_follows_until_somebody_scrolls_up(fake: FakeCentral) 
         assert lines(app)[3] == top
         await pilot.press("G")
         await until(lambda: "line 101 of" in text(app) and "following" in text(app))
+
+
+@SIZES
+async def test_another_token_is_tried_at_once(fake: FakeCentral, size: tuple[int, int]) -> None:
+    """It is not shown, and one that can be none is not sent."""
+    fake.put(view("ams1"))
+
+    async with console(fake, size, token="wrong-token-wrong-token") as (app, pilot):
+        await until(lambda: isinstance(app.screen, NotLetIn))
+        await until(lambda: app.focused is not None)
+        app.screen.query_one("#token").focus()
+        await pilot.press(*"short", "enter")
+        await until(lambda: "a token is 16 or more" in text(app))
+        await pilot.press("ctrl+u", *fake.token)
+        assert fake.token not in text(app)
+        await pilot.press("enter")
+        await until(lambda: "● UP" in row_of(app, "ams1"))
+        await pilot.press("p")
+        await until(lambda: "into central?" in text(app))
