@@ -97,7 +97,7 @@ def _select(ask: JournalAsk, sql: sqlite3.Connection) -> list[JournalLine]:
         ("seq < ?", ask.before),
         ("level = ?", ask.level),
         ("node = ?", ask.node),
-        ("kind = ?", ask.kind),
+        ("kind = ? COLLATE NOCASE", ask.kind),
         ("instr(lower(text || ' ' || coalesce(node, '')), lower(?))", ask.text),
     )
     chosen = [(text, value) for text, value in wanted if value is not None]

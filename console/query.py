@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from operator import eq, ge, gt, le, lt
 
+import msgspec
+
+from cluster.protocol.central import JournalAsk
 from cluster.protocol.views import JournalLine, NodeView
 from console.model import state_of
 
@@ -124,6 +127,22 @@ class LineQuery:
             and (self.kind is None or line.kind.casefold() == self.kind.casefold())
             and all(word in f"{line.node or ''} {line.text}".casefold() for word in self.words)
         )
+
+    def asks(self, *, limit: int, before: int | None = None) -> list[JournalAsk]:
+        """How central is asked for such lines: once for each level, as it knows no "and worse".
+
+        It looks for the first word only. ValidationError for what no node or kind can be called.
+        """
+        every = self.level not in LEVELS[1:]
+        values = {
+            "before": before,
+            "node": self.node,
+            "kind": self.kind,
+            "text": self.words[0] if self.words else None,
+            "limit": limit,
+        }
+        levels = (None,) if every else worse_than(self.level or "")
+        return [msgspec.convert({**values, "level": level}, JournalAsk) for level in levels]
 
 
 LEVELS = ("info", "warning", "error")

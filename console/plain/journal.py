@@ -12,7 +12,7 @@ from console.plain.keyboard import Unwanted
 from console.plain.lines import journal_line
 from console.plain.listener import Listener
 from console.plain.page import Page
-from console.query import LineQuery, worse_than
+from console.query import LineQuery
 
 
 def query_of(given: Namespace) -> LineQuery:
@@ -23,14 +23,12 @@ def query_of(given: Namespace) -> LineQuery:
 
 async def past(commands: Commands, page: Page, given: Namespace) -> int:
     """Print the latest lines that are wanted; the number of the last one, 0 without any."""
-    levels = worse_than(given.level) if given.level not in (None, "info") else (None,)
+    try:
+        asks = query_of(given).asks(limit=given.limit)
+    except msgspec.ValidationError as error:
+        raise Unwanted(wording(error, JournalAsk)) from None
     lines: list[JournalLine] = []
-    for level in levels:
-        values = {"level": level, "node": given.node, "kind": given.kind, "text": given.text}
-        try:
-            ask = msgspec.convert({**values, "limit": given.limit}, JournalAsk)
-        except msgspec.ValidationError as error:
-            raise Unwanted(wording(error, JournalAsk)) from None
+    for ask in asks:
         lines += await commands.journal(ask)
     lines = sorted(lines, key=lambda line: line.seq)[-given.limit :]
     for line in lines:

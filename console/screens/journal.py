@@ -10,13 +10,12 @@ from textual.binding import BindingType
 from textual.widgets import Input
 
 from cluster.peer import PeerFailed
-from cluster.protocol.central import JournalAsk
 from cluster.protocol.views import JournalLine
 from console import format as fmt
 from console.commands import explain
 from console.keymap import Command, Place, bindings
 from console.messages import RowChosen
-from console.query import LEVELS, LineQuery, worse_than
+from console.query import LineQuery
 from console.screens.view import View
 from console.store import Changes
 from console.widgets.entry import Entry
@@ -133,23 +132,9 @@ class JournalScreen(View):
     async def _fetch_older(self) -> None:
         """Ask central for what is wanted, from before the oldest line that is here."""
         pane, wanted = self.pane, self.pane.wanted
-        before = pane.oldest()
-        levels = (None,) if wanted.level in (None, LEVELS[0]) else worse_than(wanted.level)
-        node = next((name for name in self.store.nodes if same(name, wanted.node)), wanted.node)
         found: list[JournalLine] = []
         try:
-            for level in levels:
-                ask = msgspec.convert(
-                    {
-                        "before": before,
-                        "level": level,
-                        "node": node,
-                        "kind": wanted.kind,
-                        "text": wanted.words[0] if wanted.words else None,
-                        "limit": OLDER_LINES,
-                    },
-                    JournalAsk,
-                )
+            for ask in wanted.asks(limit=OLDER_LINES, before=pane.oldest()):
                 found += await self.desk.commands.journal(ask)
         except msgspec.ValidationError:
             found = []  # no node and no kind can be called that
@@ -175,7 +160,3 @@ class JournalScreen(View):
         ]
         said = fmt.cut(f" {' · '.join(parts)}", self.app.size.width)
         self.query_one("#journal-head", Lines).show_lines(((said, "muted"),))
-
-
-def same(name: str, wanted: str | None) -> bool:
-    return wanted is not None and name.casefold() == wanted.casefold()

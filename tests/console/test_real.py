@@ -138,8 +138,8 @@ async def test_the_next_node_is_one_key_away(fleet: Fleet, size: Size) -> None:
     await fleet.node("n2")
 
     async with console(fleet, size) as (app, pilot):
-        await until(lambda: row_of(app, "n2"))
-        await pilot.press("g", "enter")
+        await until(lambda: row_of(app, "n1") and row_of(app, "n2"))
+        await pilot.press("s", "g", "enter")  # by name, as one may have missed a poll
         await until(lambda: "n1  http" in text(app))
         await pilot.press("right_square_bracket")
         await until(lambda: "n2  http" in text(app))
