@@ -65,3 +65,19 @@ def test_names_are_unique_in_each_place() -> None:
         names = Counter(command.name for command in at(place))
         assert max(names.values()) == 1
     assert all(command.does and command.label for command in COMMANDS)
+
+
+#: What an operator can do to the fleet: by key, by button and from the palette.
+DEEDS = (
+    "pull push pull_all push_all cancel retry again source rate sync auto add edit remove "
+    "kill freeze wipe skew restart"
+).split()
+
+
+@pytest.mark.parametrize("name", DEEDS)
+def test_every_deed_has_a_key_and_something_to_click_on(name: str) -> None:
+    shown = {one for screen in SCREENS.values() for one in screen.BUTTONS}
+    hinted = {command.name for place in get_args(Place) for command in bar(place)}
+
+    assert name in shown | hinted
+    assert any(command.keys for command in COMMANDS if command.name == name)

@@ -204,3 +204,29 @@ async def test_in_sync_is_told_as_proven_with_its_age(fake: FakeCentral) -> None
         assert "in sync, proven" in row_of(app, "a")
         assert "in sync 4" in row_of(app, "b")
         assert "s ago" in row_of(app, "b")
+
+
+async def test_a_wide_table_has_the_drift_of_the_last_minutes_but_not_on_a_slow_line(
+    fake: FakeCentral,
+) -> None:
+    put_fleet(fake)
+
+    async with console(fake, (200, 30)) as (app, _):
+        assert "DRIFT 4m" in lines(app)[1]
+        assert "▅" in row_of(app, "ams1")
+
+    async with console(fake, (200, 30), settings={"slow": True}) as (app, _):
+        assert "DRIFT 4m" not in lines(app)[1]
+
+
+@SIZES
+async def test_every_screen_is_one_click_away(fake: FakeCentral, size: tuple[int, int]) -> None:
+    put_fleet(fake)
+
+    async with console(fake, size) as (app, pilot):
+        for tab, seen in (("2 Runs", "no runs yet"), ("3 Journal", "level all"), ("1 Fleet", "▌")):
+            await pilot.click(offset=(lines(app)[0].index(tab) + 3, 0))
+            await until(lambda seen=seen: seen in text(app))  # type: ignore[misc]
+        button = next(y for y, line in enumerate(lines(app)) if "⇣ Pull " in line)
+        await pilot.click(offset=(lines(app)[button].index("⇣ Pull ") + 2, button))
+        await until(lambda: isinstance(app.screen, Confirm))
