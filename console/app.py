@@ -26,11 +26,11 @@ from console import themes
 from console.ascii_only import AsciiOnly
 from console.commands import Commands
 from console.desk import FAILED_S, Desk
+from console.dialog import Note, NotLetIn
 from console.feed import LOST_S, Feed
 from console.keymap import Place
 from console.orders import Orders
 from console.palette import Palette
-from console.screens.dialog import Note, NotLetIn
 from console.screens.fleet import FleetScreen
 from console.screens.help import help_lines, not_let_in_lines
 from console.screens.journal import JournalScreen

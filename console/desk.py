@@ -16,11 +16,11 @@ from textual.notifications import Notify
 from cluster.peer import PeerFailed
 from console import format as fmt
 from console.commands import Answer, Commands, explain
+from console.dialog import Confirm, Dialog
 from console.feed import Feed
 from console.keymap import Command
 from console.model import results_of
 from console.orders import Order, Orders
-from console.screens.dialog import Confirm, Dialog
 from console.settings import ConsoleSettings
 from console.store import Store
 from console.workbench import Workbench

@@ -7,6 +7,10 @@ class CursorMoved(Message):
     """The cursor of a list stands on another row."""
 
 
+class TryAgain(Message):
+    """Somebody wants central to be asked now, not after the wait."""
+
+
 class RowChosen(Message):
     """Enter, or a second click on the row under the cursor."""
 

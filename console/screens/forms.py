@@ -20,8 +20,8 @@ from cluster.shape import wording
 from console import format as fmt
 from console.commands import explain
 from console.desk import Desk
+from console.dialog import AnswerT, Dialog
 from console.model import Line
-from console.screens.dialog import AnswerT, Dialog
 from console.widgets.entry import Entry
 from console.widgets.lines import Lines
 

@@ -41,7 +41,8 @@ class View(Screen[None]):
         return self.desk.store
 
     def compose(self) -> ComposeResult:
-        yield TopBar(self.TAB)
+        breakable = self.desk.workbench is not None
+        yield TopBar(self.TAB, env=self.desk.settings.env, breakable=breakable)
         yield Banner(classes="banner")
         yield from self.body()
         if self.BUTTONS:
@@ -72,8 +73,8 @@ class View(Screen[None]):
 
     def _show(self, changes: Changes) -> None:
         desk = self.desk
-        self.query_one(TopBar).show(desk)
-        self.query_one(Banner).show(desk)
+        self.query_one(TopBar).show(desk.store, desk.feed)
+        self.query_one(Banner).show(desk.store, desk.feed, desk.token_from)
         if changes.everything:
             self.set_class(self.store.stale, "-stale")
         self.draw(changes)
@@ -101,6 +102,9 @@ class View(Screen[None]):
     def why_not(self, command: Command) -> str | None:
         """Why a command cannot be given here and now, in words for a person."""
         return self.desk.why_not(command)
+
+    def on_try_again(self) -> None:
+        self.desk.reconnect()
 
     def action_act(self, name: str) -> None:
         """Do what a command says, or say why it cannot be done."""

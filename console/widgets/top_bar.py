@@ -1,15 +1,13 @@
 """The first lines of every screen: where one can go, the fleet in one line, and the link."""
 
-from typing import cast
-
 from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
 from console import format as fmt
-from console.desk import Desk
 from console.feed import Feed
 from console.keymap import BY_NAME, Place
+from console.messages import TryAgain
 from console.model import Line, Overview, Piece, Tone
 from console.store import Store
 from console.widgets.hint import Hint
@@ -22,25 +20,25 @@ WIDE = 120
 class TopBar(Horizontal):
     """Tabs at the left, the overview at the right."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, *, env: str | None, breakable: bool) -> None:
         super().__init__()
-        self._place = place
+        self._place, self._env, self._breakable = place, env, breakable
         self._taken = 1  # cells, by what stands at the left
 
     def compose(self) -> ComposeResult:
-        desk = cast("Desk", self.app)
-        if (env := desk.settings.env) is not None:
-            self._taken += cell_len(fmt.safe(env)) + 3
-            yield Lines(((f" {fmt.safe(env)} ", "plain"),), classes="env")
+        if self._env is not None:
+            env = fmt.safe(self._env)
+            self._taken += cell_len(env) + 3
+            yield Lines(((f" {env} ", "plain"),), classes="env")
         for place in PLACES:
             yield self._tab(place, place[0].upper() + place[1:])
-        if desk.workbench is not None:
+        if self._breakable:
             yield self._tab("workbench", "Break it", "danger")
         yield Lines(id="overview")
 
-    def show(self, desk: Desk) -> None:
+    def show(self, store: Store, feed: Feed) -> None:
         room = self.app.size.width - self._taken
-        line = status_line(desk.store.overview, desk.store, desk.feed, room)
+        line = status_line(store.overview, store, feed, room)
         self.query_one("#overview", Lines).show_lines(line)
 
     def _tab(self, place: Place, label: str, more: str = "") -> Hint:
@@ -115,15 +113,15 @@ def link_pieces(store: Store, feed: Feed, room: int) -> list[Piece]:
 class Banner(Lines):
     """Says that what is shown is old, since when, and what happens next."""
 
-    def show(self, desk: Desk) -> None:
-        self.display = desk.store.stale
+    def show(self, store: Store, feed: Feed, token_from: str) -> None:
+        self.display = store.stale
         if self.display:
             width = self.app.size.width - 2
-            text = fmt.cut(banner_text(desk.store, desk.feed, desk.token_from), width)
+            text = fmt.cut(banner_text(store, feed, token_from), width)
             self.show_lines(((text, "error"),))
 
     def on_click(self) -> None:
-        cast("Desk", self.app).reconnect()
+        self.post_message(TryAgain())
 
 
 def banner_text(store: Store, feed: Feed, token_from: str) -> str:

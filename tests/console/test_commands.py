@@ -9,8 +9,8 @@ from cluster.peer import PeerFailed
 from cluster.problem import Refusal
 from console.app import ConsoleApp
 from console.commands import explain
+from console.dialog import Confirm, Dialog
 from console.screens.acting import ActingView
-from console.screens.dialog import Confirm, Dialog
 from tests.console.conftest import LARGE, SIZES, SMALL, console, lines, row_of, text, until
 from tests.console.fake_central import FakeCentral, now_us, view
 

@@ -69,9 +69,10 @@ def test_names_are_unique_in_each_place() -> None:
 
 #: What an operator can do to the fleet: by key, by button and from the palette.
 DEEDS = (
-    "pull push pull_all push_all cancel retry again source rate sync auto add edit remove "
-    "kill freeze wipe skew restart"
-).split()
+    *("pull", "push", "pull_all", "push_all", "cancel", "retry", "again", "auto"),
+    *("source", "rate", "sync", "add", "edit", "remove"),
+    *("kill", "freeze", "wipe", "skew", "restart"),
+)
 
 
 @pytest.mark.parametrize("name", DEEDS)

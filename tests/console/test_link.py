@@ -6,7 +6,7 @@ import re
 import pytest
 
 from console.app import ConsoleApp
-from console.screens.dialog import NotLetIn
+from console.dialog import NotLetIn
 from console.settings import ConsoleSettings
 from console.widgets.journal_pane import JournalPane
 from tests.console.conftest import (

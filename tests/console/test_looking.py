@@ -5,7 +5,7 @@ import pytest
 from textual.widgets import Input
 
 from cluster.clock.state import ClockSummary
-from console.screens.dialog import Confirm
+from console.dialog import Confirm
 from console.widgets.fleet_table import FleetTable
 from tests.console.conftest import LARGE, SIZES, SMALL, console, lines, order, row_of, text, until
 from tests.console.fake_central import FakeCentral, now_us, view

@@ -11,7 +11,7 @@ from textual.widgets import Input
 from cluster.exchange import Nothing
 from cluster.protocol import central
 from console.app import ConsoleApp
-from console.screens.dialog import Confirm
+from console.dialog import Confirm
 from console.screens.forms import AddNode, EditNode, RateOfSource
 from console.settings import ConsoleSettings
 from tests.console.conftest import SIZES, Steady, row_of, text, until, until_seen

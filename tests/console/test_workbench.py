@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from cluster.problem import Refusal
-from console.screens.dialog import Confirm
+from console.dialog import Confirm
 from console.screens.forms import SkewOfClock
 from tests.console.conftest import SIZES, console, lines, row_of, text, until, until_seen
 from tests.console.fake_central import FakeCentral, view

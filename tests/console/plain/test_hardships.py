@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from cluster.peer import Peer
 from cluster.protocol.views import NodeView, Snapshot
-from console.plain import status
+from console.plain import follower, status
 from tests.console.conftest import until
 from tests.console.fake_central import FakeCentral, view
 from tests.console.plain.conftest import Spoken
@@ -129,6 +129,23 @@ async def test_a_run_that_ended_while_central_was_away_is_found(
     await until(task.done)
     assert task.result() == 0
     assert "run 881: pull ams1: ok, 7 new" in pull.text
+
+
+async def test_an_end_that_the_stream_left_out_is_found(
+    fake: FakeCentral, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a great many runs end at once, central tells of the latest only."""
+    monkeypatch.setattr(follower, "CHECK_S", 0.3)
+    fake.put(view("ams1"))
+    pull = Spoken("pull", peer, "ams1")
+    task = asyncio.create_task(pull.done)
+    await until(lambda: "run 881: pull ams1: 0%" in pull.text)
+
+    fake.runs[881] = replace(fake.runs[881], state="succeeded")
+
+    await until(task.done)
+    assert task.result() == 0
+    assert "run 881: pull ams1: ok, nothing new" in pull.text
 
 
 async def test_a_run_that_central_lost_is_not_waited_for(fake: FakeCentral, peer: Peer) -> None:
