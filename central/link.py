@@ -18,7 +18,7 @@ from cluster.digest import ID_DIGITS, Digest, bounds, children, total
 from cluster.exchange import SQLITE, AskT, Exchange, Nothing, ReplyT
 from cluster.inside import Inside, digest_of
 from cluster.page_file import CHECKSUM, PageFile
-from cluster.peer import NO_HEADERS, Peer, PeerFailed
+from cluster.peer import DETAIL_MAX, NO_HEADERS, Peer, PeerFailed
 from cluster.problem import Refusal
 from cluster.protocol import node as protocol
 from cluster.protocol.node import SourceState
@@ -94,7 +94,8 @@ class Link:
             return await self._peer.call(exchange, ask, timeout_s=RELAY_TIMEOUT_S)
         except PeerFailed as failure:
             if failure.problem is not None and failure.problem.code in exchange.refusals:
-                raise Refusal(failure.problem.code, failure.problem.detail) from None
+                detail = failure.problem.detail[:DETAIL_MAX]  # the node's own words
+                raise Refusal(failure.problem.code, detail) from None
             raise unreachable(failure) from None
 
     async def page(self, epoch: str, after: int, limit: int, upto: int) -> Arrived:

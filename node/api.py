@@ -213,7 +213,8 @@ async def clock_sync(request: web.Request, ask: Nothing) -> ClockState:
     try:
         await follower.sync_now()
     except NtpFailed as failure:
-        raise Refusal("time_unreachable", str(failure)) from None
+        remedy = "GET /v1/clock of this node counts under `rejected` what was wrong"
+        raise Refusal("time_unreachable", f"{failure}; {remedy}") from None
     return state_of(parts.clock)
 
 

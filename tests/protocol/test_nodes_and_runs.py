@@ -37,6 +37,10 @@ async def add(central: Api, name: str = "n1", url: str = NOBODY, **more: Any) ->
         ("POST", "/v1/nodes/n9/pull", None),
         ("POST", "/v1/nodes/n9/push", {"mode": "full"}),
         ("POST", "/v1/nodes/n9/poll", None),
+        ("PATCH", "/v1/nodes/n9/source", {"running": True}),
+        ("POST", "/v1/nodes/n9/clock/sync", None),
+        ("GET", "/v1/nodes/n9/clock", None),
+        ("GET", "/v1/nodes/n9/polls", None),
     ],
 )
 async def test_an_unknown_node_is_not_found(
@@ -285,6 +289,11 @@ async def test_the_runs_of_a_removed_node_end(central: Api) -> None:
         "/v1/journal?after=-1",
         "/v1/journal?after=9223372036854775808",
         "/v1/journal?node=%F0%9F%98%80",
+        "/v1/journal?before=-1",
+        "/v1/journal?text=",
+        f"/v1/journal?text={'x' * 101}",
+        f"/v1/journal?kind={'x' * 65}",
+        "/v1/nodes/n1/polls?since=never",
         "/v1/records?node=N1",
         "/v1/stream?since=-1",
         "/v1/stream?since=9223372036854775808",
