@@ -5,6 +5,7 @@ constant memory and skips the states in between.
 """
 
 import asyncio
+from contextlib import suppress
 
 import msgspec
 from aiohttp import web
@@ -12,48 +13,53 @@ from aiohttp import web
 from central.board import Board, Watcher
 from central.parts import PARTS, Parts
 from cluster.gate import role_of
+from cluster.problem import Refusal
 from cluster.protocol import central as protocol
 from cluster.protocol.views import CentralStatus, Delta, Role, Snapshot
 
-PING_S = 5.0
-STATUS_S = 5.0  # between two of central's own states
+STATUS_S = 5.0  # between two of central's own states, and the longest silence
 WRITE_S = 20.0
 FLUSH_S = 0.25  # between two deltas to the same console
 
 
 async def stream(request: web.Request, ask: protocol.StreamAsk) -> web.StreamResponse:
     """Events until the console leaves, falls too far behind, or central stops."""
-    parts = request.app[PARTS]
+    parts, now_s = request.app[PARTS], asyncio.get_running_loop().time
     since = ask.since if ask.since is not None else _last_event(request)
-    role = role_of(request)
+    board, role = parts.context.board, role_of(request)
+    # What this refuses can be answered only before the events begin.
+    status, told_s = await parts.status(role), now_s()
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
     )
     await response.prepare(request)
-    board = parts.context.board
     try:
         with board.watch() as watcher:
-            await _write(response, _event("snapshot", await _snapshot(parts, since, role), board))
-            told_s = asyncio.get_running_loop().time()
+            await _write(response, _event("snapshot", _snapshot(parts, since, status), board))
             while not watcher.ended:
-                status, now_s = None, asyncio.get_running_loop().time()
-                if now_s - told_s >= STATUS_S:
-                    status, told_s = await parts.status(role), now_s
-                await _write(response, await _next(parts, watcher, status))
+                await _change(watcher)
+                news = None
+                if now_s() - told_s >= STATUS_S:
+                    news, told_s = await _status(parts, role), now_s()
+                await _write(response, _event("delta", _delta(parts, watcher, news), board))
                 await asyncio.sleep(FLUSH_S)
     except (ConnectionError, TimeoutError):
         pass  # the console has gone or reads no more; there is nobody to tell
     return response
 
 
-async def _next(parts: Parts, watcher: Watcher, status: CentralStatus | None) -> bytes:
-    """The next delta or, after a while without any change, a ping."""
-    try:
-        async with asyncio.timeout(PING_S):
+async def _change(watcher: Watcher) -> None:
+    """Until something changed, or central's own state is due; the wait is never longer."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(STATUS_S):
             await watcher.wait()
-    except TimeoutError:
-        return b": ping\n\n"
-    return _event("delta", _delta(parts, watcher, status), parts.context.board)
+
+
+async def _status(parts: Parts, role: Role) -> CentralStatus | None:
+    """None while our own database cannot tell it: what changed is told all the same."""
+    with suppress(Refusal):
+        return await parts.status(role)
+    return None
 
 
 async def _write(response: web.StreamResponse, event: bytes) -> None:
@@ -67,12 +73,12 @@ def _last_event(request: web.Request) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
-async def _snapshot(parts: Parts, since: int, role: Role) -> Snapshot:
+def _snapshot(parts: Parts, since: int, status: CentralStatus) -> Snapshot:
     board = parts.context.board
     return Snapshot(
         now=parts.context.clock.now_us(),
-        role=role,
-        status=await parts.status(role),
+        role=status.role,
+        status=status,
         nodes=list(board.nodes.values()),
         runs=list(board.runs.values()),
         journal=[line for line in board.lines if line.seq > since],

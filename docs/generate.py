@@ -33,8 +33,9 @@ Written by `make docs` from cluster/protocol; do not edit. The same is served as
 `/openapi.json` of each service.
 
 Every request carries `Authorization: Bearer TOKEN`; only `/healthz` does without. A `GET` has no
-effect. Values stand in the path, in the query (`GET`, `DELETE`) or in a JSON body (`POST`,
-`PATCH`), each in one place only; unknown and ill-typed ones are refused. Bodies are sent without
+effect: at central, a viewer's token opens every `GET`, and anything else is `forbidden` to it.
+Values stand in the path, in the query (`GET`, `DELETE`) or in a JSON body (`POST`, `PATCH`), each
+in one place only; unknown and ill-typed ones are refused. Bodies are sent without
 `Content-Encoding` or, where it helps, as `zstd`; answers come so where the request says
 `Accept-Encoding: zstd`. Messages may gain fields: ignore those you do not know.
 
@@ -74,7 +75,8 @@ another one.
 ## Live
 
 `GET /v1/stream` is `text/event-stream`: one `snapshot` event ([Snapshot](#snapshot)), then a
-`delta` event ([Delta](#delta)) for each change, comments as pings in between. The id of an event
+`delta` event ([Delta](#delta)) for each change. Every five seconds one also carries central's
+`status`, even when nothing changed: after a longer silence the line is dead. The id of an event
 is the last journal line that you have; send it as `Last-Event-ID` to go on after it.
 """
 
@@ -88,7 +90,9 @@ Lists are repeated flags, TOML arrays, or separated by commas in the environment
 wrong is named by where it was written. `--help` shows the same.
 
 The token comes from `TIDEHOLD_TOKEN` or `--token-file FILE` (mode 0600): 16 or more printable
-ASCII characters; `openssl rand -hex 32` makes one. It is never a flag.
+ASCII characters; `openssl rand -hex 32` makes one. It is never a flag. Central may have a second
+one, of those who may only look, from `TIDEHOLD_VIEWER_TOKEN` or `--viewer-token-file FILE`; a
+viewer gives it to the console as the token.
 """
 
 EXIT_CODES = """\

@@ -229,7 +229,7 @@ NODE_CLOCK = Exchange(
     refusals=("unknown_node",),
 )
 NODE_POLLS = Exchange(
-    "How the polls of a node went: all of the last ten minutes, one in five of the last day",
+    "How the polls of a node went: all of the last ten minutes, one a minute of the last day",
     "GET",
     "/v1/nodes/{name}/polls",
     HistoryAsk,

@@ -211,7 +211,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 class Delta(msgspec.Struct, frozen=True, kw_only=True):
     """Each later event: whole new views of what changed, names of nodes that are gone.
 
-    `status`: central's own, now and then.
+    `status`: central's own, every five seconds, also when nothing changed.
     """
 
     now: Timestamp

@@ -2,11 +2,10 @@
 
 import itertools
 
-from central.history import CLOCK_EVERY_US, DAY_US, POLLS, ClockHistory, PollHistory
+from central.history import MINUTES, POLLS, ClockHistory, PollHistory
 from cluster.protocol.views import ClockPoint, PollPoint
 
 SECOND_US = 1_000_000
-MINUTES = DAY_US // CLOCK_EVERY_US
 
 
 def test_the_last_polls_are_all_there() -> None:
@@ -55,3 +54,16 @@ def test_a_missed_poll_is_a_point_too() -> None:
 
     assert history.points() == points
     assert history.points(2 * SECOND_US) == points[1:]
+
+
+def test_a_miss_of_an_hour_ago_is_a_gap_still() -> None:
+    """A node that was away for three minutes, and what a day's plot knows of it."""
+    history = PollHistory()
+    for second in range(3600):
+        away = 300 <= second < 480
+        rtt_ms, at_node = (None, None) if away else (1.0, second)
+        history.add(PollPoint(second * SECOND_US, rtt_ms, at_node, 0))
+
+    minutes = history.points()[:50]
+
+    assert [point.ts // SECOND_US for point in minutes if point.rtt_ms is None] == [300, 360, 420]

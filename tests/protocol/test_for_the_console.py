@@ -1,19 +1,24 @@
 """What central does for consoles: roles, addresses, sources, clocks, polls, the journal."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from aiohttp import ClientSession
+from yarl import URL
 
 from cluster.exchange import Exchange, Nothing
 from cluster.peer import Peer, PeerFailed, open_session
 from cluster.protocol import central
-from cluster.protocol.views import JournalLine
+from cluster.protocol.views import Delta, JournalLine, Snapshot
 from cluster.settings import SettingsWrong
 from cluster.token import read_viewer_token
 from tests.console.real import Fleet, real_fleet
-from tests.world import TOKEN
+from tests.protocol.conftest import Api
+from tests.world import TOKEN, until
 
 VIEWER = "a-token-that-may-only-look"
 
@@ -30,40 +35,72 @@ async def viewer(fleet: Fleet) -> AsyncIterator[Peer]:
         yield Peer(session, fleet.url, VIEWER)
 
 
+@asynccontextmanager
+async def events_of(peer: Peer) -> AsyncIterator[AsyncIterator[tuple[str, bytes]]]:
+    """Central's stream, of which the snapshot comes first."""
+    async with peer.stream(
+        central.STREAM, central.StreamAsk(), connect_timeout_s=5, idle_s=5
+    ) as events:
+        yield events
+
+
 def refused(failure: pytest.ExceptionInfo[PeerFailed]) -> str:
     problem = failure.value.problem
     assert problem is not None
     return f"{problem.code}: {problem.detail}"
 
 
-async def test_a_viewer_sees_everything_and_changes_nothing(fleet: Fleet, viewer: Peer) -> None:
-    await fleet.node("n1", 3)
+@pytest.mark.parametrize("exchange", [one for one in central.EXCHANGES if not one.public])
+async def test_a_viewer_may_get_everything_and_change_nothing(
+    fleet: Fleet, session: ClientSession, exchange: Exchange[Any, Any]
+) -> None:
+    """Also where what he asks is wrong, or about nothing: a no without a look at it."""
+    api = Api(session, URL(f"{fleet.url}/"))
+    path = exchange.path.format(name="n1", id=1)
+    if exchange is central.STREAM:
+        path += "?since=none"  # it would not end
 
-    status = await viewer.call(central.STATUS, Nothing(), timeout_s=5)
-    assert status.role == "viewer"
+    answer = await api.ask(exchange.method, path, authorization=f"Bearer {VIEWER}")
+
+    if exchange.method == "GET":
+        assert answer.status in (200, 404, 422)
+    else:
+        said = answer.problem("forbidden").detail
+        assert said == "it may only look; ask with an operator's token"
+
+
+async def test_a_status_says_who_one_is(fleet: Fleet, viewer: Peer) -> None:
+    assert (await viewer.call(central.STATUS, Nothing(), timeout_s=5)).role == "viewer"
     assert (await fleet.call(central.STATUS, Nothing())).role == "operator"
-    found = await viewer.call(central.NODES, Nothing(), timeout_s=5)
-    assert [view.name for view in found.nodes] == ["n1"]
-    asks: tuple[tuple[Exchange[Any, Any], Any], ...] = (
-        (central.PULL, central.PullAsk("n1")),
-        (central.REMOVE, central.Named("n1")),
-        (central.POLL, central.Named("n1")),
-        (central.TEST, central.Address("http://127.0.0.1:1")),
-    )
-    for exchange, ask in asks:
-        with pytest.raises(PeerFailed) as failure:
-            await viewer.call(exchange, ask, timeout_s=5)
-        assert refused(failure) == "forbidden: it may only look; ask with an operator's token"
-    assert (await fleet.view("n1")).run is None
 
 
-async def test_the_stream_says_who_one_is(fleet: Fleet, viewer: Peer) -> None:
-    ask = central.StreamAsk()
-    async with viewer.stream(central.STREAM, ask, connect_timeout_s=5, idle_s=5) as events:
-        async for event, content in events:
-            assert event == "snapshot"
-            assert b'"role":"viewer"' in content
-            break
+async def test_without_a_viewers_token_there_are_no_viewers(central: Api) -> None:
+    answer = await central.ask("GET", "/v1/status", authorization=f"Bearer {VIEWER}")
+
+    answer.problem("unauthorized")
+
+
+async def test_a_stream_says_who_one_is(fleet: Fleet, viewer: Peer) -> None:
+    async with events_of(viewer) as events:
+        snapshot = msgspec.json.decode((await anext(events))[1], type=Snapshot)
+
+    assert (snapshot.role, snapshot.status.role) == ("viewer", "viewer")
+
+
+async def test_a_stream_tells_of_central_when_nothing_happens(
+    fleet: Fleet, viewer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the last change would leave counts behind that are wrong for ever."""
+    monkeypatch.setattr("central.stream.STATUS_S", 0.1)
+    async with events_of(viewer) as events:
+        quiet: list[Delta] = []
+        while len(quiet) < 2:
+            event, content = await anext(events)
+            if event == "delta":
+                delta = msgspec.json.decode(content, type=Delta)
+                quiet += [] if delta.nodes or delta.runs or delta.journal else [delta]
+
+    assert [delta.status is not None and delta.status.role for delta in quiet] == ["viewer"] * 2
 
 
 async def test_an_address_is_tested_and_nothing_changes(fleet: Fleet) -> None:
@@ -102,6 +139,20 @@ async def test_what_a_node_refuses_comes_in_its_own_words(fleet: Fleet) -> None:
         assert refused(failure).startswith("node_unreachable: ")
     lines = (await fleet.call(central.JOURNAL, central.JournalAsk(kind="source"))).lines
     assert [line.text for line in lines] == ["its source is stopped, as asked"]
+
+
+async def test_a_clock_is_corrected_on_request(fleet: Fleet) -> None:
+    await fleet.node("n1")
+
+    clock = await fleet.call(central.SYNC_CLOCK, central.Named("n1"))
+
+    assert (clock.status, clock.sources[0].state) == ("SYNC", "selected")
+
+    async def is_told() -> bool:
+        lines = (await fleet.call(central.JOURNAL, central.JournalAsk(kind="clock-sync"))).lines
+        return [line.text for line in lines] == ["its clock was corrected, as asked: SYNC"]
+
+    await until(is_told, "the journal tells of it")
 
 
 async def test_polls_are_remembered_with_those_that_were_missed(fleet: Fleet) -> None:
