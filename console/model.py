@@ -4,13 +4,13 @@ A glyph, a word and a tone, because colour alone is not enough. Severity orders 
 is a role, which the style sheet turns into a colour of the theme.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from rich.cells import cell_len
 
-from cluster.protocol.views import DOWN_AFTER, Live, NodeView, Run
+from cluster.protocol.views import DOWN_AFTER, NodeView, Run
 from console import format as fmt
 
 Tone = Literal["plain", "muted", "error", "warning", "primary", "success"]
@@ -261,39 +261,3 @@ def results_of(runs: Sequence[Run]) -> tuple[str, bool]:
     new = sum(run.inserted for run in runs)
     text = f"{good} of {len(runs)} runs ok, {fmt.count(new)} new"
     return text, good < len(runs) or any(run.conflict or run.rejected for run in runs)
-
-
-@dataclass(slots=True)
-class Overview:
-    """The fleet in one line: every node counts once among the lives, the rest are marks beside.
-
-    `unsure`: of so many it is not known what is missing.
-    """
-
-    lives: dict[Live, int] = field(default_factory=dict)
-    diverged: int = 0
-    clock_bad: int = 0
-    running: int = 0
-    at_central: int = 0
-    at_node: int = 0
-    unsure: int = 0
-
-    def count(self, view: NodeView, by: int = 1) -> None:
-        """Take a node in; with -1 out again, so that a change costs no look at all the others."""
-        self.lives[view.live] = self.lives.get(view.live, 0) + by
-        self.diverged += by * (view.data == "diverged")
-        self.clock_bad += by * (view.clock_word == "BAD")
-        self.running += by * (view.run is not None and not view.run.ended_already)
-        missing = (view.records.missing_at_central, view.records.missing_at_node)
-        if counts_hold(view):
-            self.at_central += by * (missing[0] or 0)
-            self.at_node += by * (missing[1] or 0)
-        self.unsure += by * (not counts_hold(view) or None in missing)
-
-
-def overview(views: Iterable[NodeView]) -> Overview:
-    """Count the nodes, and add up what each side is known to lack."""
-    fleet = Overview()
-    for view in views:
-        fleet.count(view)
-    return fleet

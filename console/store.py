@@ -8,7 +8,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
 from cluster.protocol.views import (
     CentralStatus,
@@ -20,51 +19,14 @@ from cluster.protocol.views import (
     RunKind,
     Snapshot,
 )
+from console.changes import JOURNAL_LINES, Changes, Held
 from console.format import SECOND_US
 from console.history import History, Spark
-from console.model import Overview, overview
+from console.overview import Overview, overview
 
-JOURNAL_LINES = 2_000
 ENDED_RUNS = 500
 RATE_WINDOW_US = 8 * SECOND_US
 HISTORIES = 8
-
-
-@dataclass
-class Held:
-    """What came while the screen was paused: the latest of everything."""
-
-    snapshot: Snapshot | None = None
-    delta: Delta | None = None
-
-    def add(self, delta: Delta) -> None:
-        before = self.delta
-        if before is None:
-            self.delta = delta
-            return
-        nodes = {view.name: view for view in (*before.nodes, *delta.nodes)}
-        runs = {run.id: run for run in (*before.runs, *delta.runs)}
-        self.delta = Delta(
-            now=delta.now,
-            nodes=[view for view in nodes.values() if view.name not in delta.gone],
-            runs=list(runs.values()),
-            journal=[*before.journal, *delta.journal][-JOURNAL_LINES:],
-            gone=[*before.gone, *delta.gone],
-            status=delta.status or before.status,
-        )
-
-
-@dataclass
-class Changes:
-    """What is new since the last look. `everything`: a snapshot came, or the link changed."""
-
-    nodes: set[str] = field(default_factory=set)
-    runs: set[int] = field(default_factory=set)
-    journal: int = 0
-    everything: bool = False
-
-    def __bool__(self) -> bool:
-        return bool(self.everything or self.nodes or self.runs or self.journal)
 
 
 class Store:

@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager, suppress
 
 from cluster.backoff import Backoff
 from cluster.peer import Peer
+from console.changes import Changes
 from console.feed import Feed
-from console.store import Changes, Store
+from console.store import Store
 
 LOOK_S = 0.25
 RETRY_FIRST_S, RETRY_MAX_S = 1.0, 30.0

@@ -5,7 +5,8 @@ from functools import partial
 
 from cluster.protocol.views import NodeView, Run
 from console.keymap import Command
-from console.screens.forms import EditNode, RateOfSource
+from console.screens.forms import RateOfSource
+from console.screens.node_forms import EditNode
 from console.screens.view import View
 
 #: Commands that act on every marked node, or on the one under the cursor.

@@ -11,13 +11,13 @@ from textual.widgets import Input
 
 from cluster.protocol.views import NodeView
 from console import format as fmt
+from console.changes import Changes
 from console.keymap import Command, Place, bindings
 from console.messages import CursorMoved, RowChosen
 from console.model import KIND_GLYPH, Line, bar, run_says
 from console.query import NodeQuery
 from console.screens.acting import ActingView
-from console.screens.forms import AddNode
-from console.store import Changes
+from console.screens.node_forms import AddNode
 from console.widgets.entry import Entry
 from console.widgets.fleet_table import MARK, FleetTable
 from console.widgets.journal_pane import flow

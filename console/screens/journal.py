@@ -12,12 +12,12 @@ from textual.widgets import Input
 from cluster.peer import PeerFailed
 from cluster.protocol.views import JournalLine
 from console import format as fmt
+from console.changes import Changes
 from console.commands import explain
 from console.keymap import Command, Place, bindings
 from console.messages import RowChosen
 from console.query import LineQuery
 from console.screens.view import View
-from console.store import Changes
 from console.widgets.entry import Entry
 from console.widgets.journal_pane import JournalPane
 from console.widgets.lines import Lines

@@ -6,10 +6,10 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 
+from console.changes import Changes
 from console.keymap import Place, bindings
 from console.model import Line
 from console.screens.acting import ActingView
-from console.store import Changes
 from console.widgets.fleet_table import FleetTable
 from console.widgets.lines import Lines
 from console.widgets.node_facts import detail_lines

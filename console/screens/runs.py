@@ -5,10 +5,10 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
+from console.changes import Changes
 from console.keymap import Place, bindings
 from console.messages import RowChosen
 from console.screens.acting import ActingView
-from console.store import Changes
 from console.widgets.run_table import RunTable
 
 

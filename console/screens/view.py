@@ -13,9 +13,10 @@ from textual.containers import Horizontal
 from textual.css.query import NoMatches
 from textual.screen import Screen
 
+from console.changes import Changes
 from console.desk import Desk
 from console.keymap import BY_NAME, Command, Place, bar
-from console.store import Changes, Store
+from console.store import Store
 from console.widgets.hint import CommandButton, Hint, KeyBar
 from console.widgets.rows import Rows
 from console.widgets.top_bar import Banner, TopBar

@@ -12,6 +12,7 @@ from textual.binding import BindingType
 from cluster.peer import PeerFailed
 from cluster.protocol.local import MemberView
 from console import format as fmt
+from console.changes import Changes
 from console.commands import explain
 from console.keymap import Command, Place, bindings
 from console.model import Line
@@ -19,7 +20,6 @@ from console.orders import Order
 from console.questions import ask_wipe
 from console.screens.forms import SkewOfClock
 from console.screens.view import View
-from console.store import Changes
 from console.widgets.journal_pane import flow
 from console.widgets.lines import Lines
 from console.widgets.member_table import MemberTable

@@ -8,7 +8,8 @@ from console import format as fmt
 from console.feed import Feed
 from console.keymap import BY_NAME, Place
 from console.messages import TryAgain
-from console.model import Line, Overview, Piece, Tone
+from console.model import Line, Piece, Tone
+from console.overview import Overview
 from console.store import Store
 from console.widgets.hint import Hint
 from console.widgets.lines import Lines

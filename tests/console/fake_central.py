@@ -32,6 +32,7 @@ from cluster.protocol.views import (
     NodeRecords,
     NodeView,
     PollPoint,
+    Role,
     Run,
     RunKind,
     Snapshot,
@@ -180,7 +181,7 @@ class FakeCentral:
         for queue in self._queues:
             queue.put_nowait(event)
 
-    def status(self) -> CentralStatus:
+    def status(self, role: Role = "operator") -> CentralStatus:
         lives = [each.live for each in self.nodes.values()]
         return CentralStatus(
             epoch=self.epoch,
@@ -198,6 +199,7 @@ class FakeCentral:
             runs_open=0,
             poll_interval_s=1.0,
             runs_at_once=4,
+            role=role,
             clock=SYNC,
             clock_word="OK",
             time=TimeService(8123, 0, 0, 0),
@@ -205,11 +207,12 @@ class FakeCentral:
             uptime_s=1.0,
         )
 
-    def snapshot(self, since: int) -> Snapshot:
+    def snapshot(self, since: int, role: Role = "operator") -> Snapshot:
         journal = [line for line in self.journal if line.seq > since][-200:]
         return Snapshot(
             now=now_us(),
-            status=self.status(),
+            role=role,
+            status=self.status(role),
             nodes=list(self.nodes.values()),
             runs=list(self.runs.values()),
             journal=journal,
@@ -220,8 +223,7 @@ class FakeCentral:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         queue: asyncio.Queue[bytes] = asyncio.Queue()
-        role = role_of(request)
-        snapshot = msgspec.json.encode(replace(self.snapshot(ask.since or 0), role=role))
+        snapshot = msgspec.json.encode(self.snapshot(ask.since or 0, role_of(request)))
         self._queues.add(queue)
         self.streams += 1
         try:
@@ -236,23 +238,23 @@ class FakeCentral:
 
     async def _pull(self, _: web.Request, ask: central.PullAsk) -> Run:
         await self._note("pull", ask.name)
-        return self._run("pull", ask.name)
+        return self._run("pull", ask.name, ask.mode)
 
     async def _push(self, _: web.Request, ask: central.PushAsk) -> Run:
         await self._note("push", ask.name)
-        return self._run("push", ask.name)
+        return self._run("push", ask.name, ask.mode)
 
     async def _pull_all(self, _: web.Request, ask: central.PullAllAsk) -> central.RunList:
         await self._note("pull_all", ask.mode)
-        return central.RunList([self._run("pull", name) for name in self.nodes])
+        return central.RunList([self._run("pull", name, ask.mode) for name in self.nodes])
 
     async def _push_all(self, _: web.Request, ask: central.PushAllAsk) -> central.RunList:
         await self._note("push_all", ask.mode)
-        return central.RunList([self._run("push", name) for name in self.nodes])
+        return central.RunList([self._run("push", name, ask.mode) for name in self.nodes])
 
     async def _poll(self, _: web.Request, ask: central.Named) -> NodeView:
         await self._note("poll", ask.name)
-        return self.nodes[ask.name]
+        return self._node(ask.name)
 
     async def _cancel(self, _: web.Request, ask: central.RunId) -> Run:
         await self._note("cancel", str(ask.id))
@@ -265,8 +267,8 @@ class FakeCentral:
         runs = [run for run in self.runs.values() if ask.node in (None, run.node)]
         return central.RunList([run for run in runs if not (ask.open and run.ended_already)])
 
-    async def _status(self, _: web.Request, ask: Nothing) -> CentralStatus:
-        return self.status()
+    async def _status(self, request: web.Request, ask: Nothing) -> CentralStatus:
+        return self.status(role_of(request))
 
     async def _list(self, _: web.Request, ask: Nothing) -> central.NodeList:
         return central.NodeList(list(self.nodes.values()))
@@ -289,20 +291,21 @@ class FakeCentral:
 
     async def _change(self, _: web.Request, ask: central.NodeChange) -> NodeView:
         await self._note("change", f"{ask.name} {ask.url} {ask.pull_every}")
-        before = self.nodes[ask.name]
+        before = self._node(ask.name)
         every = before.pull_every if ask.pull_every is None else ask.pull_every or None
         self.put(replace(before, url=ask.url or before.url, pull_every=every))
         return self.nodes[ask.name]
 
     async def _remove(self, _: web.Request, ask: central.Named) -> central.Gone:
         await self._note("remove", ask.name)
-        gone = self.nodes.pop(ask.name)
+        gone = self._node(ask.name)
+        del self.nodes[ask.name]
         self.send(gone=[ask.name])
         return central.Gone(ask.name, gone.records.central)
 
     async def _source(self, _: web.Request, ask: central.SourceSet) -> NodeView:
         await self._note("source", f"{ask.name} {ask.running} {ask.rate}")
-        before = self.nodes[ask.name]
+        before = self._node(ask.name)
         source = before.source or SourceState("none", False, 0.0, 0)
         running = source.running if ask.running is None else ask.running
         rate = source.rate if ask.rate is None else ask.rate
@@ -311,6 +314,7 @@ class FakeCentral:
 
     async def _sync(self, _: web.Request, ask: central.Named) -> ClockState:
         await self._note("sync", ask.name)
+        self._node(ask.name)
         return ClockState(status="SYNC", drift_ms=2.3, bound_ms=3.0)
 
     async def _clock(self, _: web.Request, ask: central.HistoryAsk) -> central.ClockHistory:
@@ -327,8 +331,8 @@ class FakeCentral:
             and (ask.before is None or line.seq < ask.before)
             and ask.level in (None, line.level)
             and ask.node in (None, line.node)
-            and ask.kind in (None, line.kind)
-            and (ask.text or "").casefold() in f"{line.text} {line.node}".casefold()
+            and (ask.kind is None or ask.kind.lower() == line.kind)
+            and (ask.text or "").lower() in f"{line.text} {line.node or ''}".lower()
         ]
         return central.JournalPage(
             lines[: ask.limit] if ask.after is not None else lines[-ask.limit :]
@@ -340,13 +344,18 @@ class FakeCentral:
         if self.refuse is not None:
             raise self.refuse
 
-    def _run(self, kind: RunKind, name: str) -> Run:
-        waits = self.nodes[name].live != "up"
+    def _node(self, name: str) -> NodeView:
+        if name not in self.nodes:
+            raise Refusal("unknown_node", f"no node {name} here; see GET /v1/nodes")
+        return self.nodes[name]
+
+    def _run(self, kind: RunKind, name: str, mode: str | None = None) -> Run:
+        waits = self._node(name).live != "up"
         run = Run(
             id=next(self._ids),
             node=name,
             kind=kind,
-            mode="incremental" if kind == "pull" else "missing",
+            mode=mode or ("incremental" if kind == "pull" else "missing"),
             state="waiting" if waits else "running",
             asked=now_us(),
             started=None if waits else now_us(),

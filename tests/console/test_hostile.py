@@ -12,7 +12,7 @@ from cluster.problem import Refusal
 from cluster.protocol.central import NodeFound
 from console.app import ConsoleApp
 from console.dialog import Confirm
-from console.screens.forms import AddNode, EditNode
+from console.screens.node_forms import AddNode, EditNode
 from tests.console.conftest import SIZES, SMALL, console, lines, text, until, until_seen
 from tests.console.fake_central import FakeCentral, now_us, view
 

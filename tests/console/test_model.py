@@ -8,6 +8,7 @@ import pytest
 from cluster.clock.state import ClockSummary
 from cluster.protocol.views import NodeView, Run
 from console import model
+from console.overview import overview
 from console.questions import ask_cancel, ask_many, ask_move
 from console.store import Store
 from console.widgets.top_bar import missing_pieces
@@ -128,7 +129,7 @@ def test_one_column_for_missing_tells_of_both_sides(
 
 def test_the_overview_counts_each_node_once_and_marks_beside() -> None:
     """`up` is who answers; a wrong clock or a conflict does not make a node away."""
-    fleet = model.overview(
+    fleet = overview(
         [
             view("a", clock=BAD, to_pull=1_500),
             view("b", data="diverged", to_push=4_018),
@@ -148,7 +149,7 @@ def test_the_overview_says_what_is_missing_and_that_it_may_be_more() -> None:
     """Only the sides that lack something, and `?` for those who cannot be asked."""
 
     def said(*views: NodeView) -> str:
-        pieces = missing_pieces(model.overview(views))
+        pieces = missing_pieces(overview(views))
         return "".join(text for text, _ in pieces).strip()
 
     lacks = view("a", to_pull=1_564, to_push=4_018)

@@ -12,7 +12,8 @@ from cluster.exchange import Nothing
 from cluster.protocol import central
 from console.app import ConsoleApp
 from console.dialog import Confirm
-from console.screens.forms import AddNode, EditNode, RateOfSource
+from console.screens.forms import RateOfSource
+from console.screens.node_forms import AddNode, EditNode
 from console.settings import ConsoleSettings
 from tests.console.conftest import SIZES, Steady, row_of, text, until, until_seen
 from tests.console.real import Fleet, real_fleet

@@ -3,7 +3,8 @@
 import msgspec
 
 from cluster.protocol.views import Delta, JournalLine, NodeView, Run
-from console.store import JOURNAL_LINES, Store
+from console.changes import JOURNAL_LINES
+from console.store import Store
 from tests.console.fake_central import FakeCentral, view
 
 SECOND = 1_000_000
