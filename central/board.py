@@ -15,6 +15,7 @@ from cluster.protocol.views import JournalLine, NodeView, Run
 RUNS_SHOWN = 100
 LINES_SHOWN = 200
 LINES_BEHIND_MAX = 1_000
+RUNS_BEHIND_MAX = 10_000  # a pull of all is a run for each node
 
 
 class Watcher:
@@ -22,7 +23,7 @@ class Watcher:
 
     def __init__(self) -> None:
         self.nodes: set[str] = set()
-        self.runs: set[int] = set()
+        self.runs: dict[int, Run] = {}
         self.gone: set[str] = set()
         self.lines: list[JournalLine] = []
         self.ended = False
@@ -38,7 +39,7 @@ class Watcher:
 
     def clear(self) -> None:
         """Everything was looked at."""
-        self.nodes, self.runs, self.gone, self.lines = set(), set(), set(), []
+        self.nodes, self.runs, self.gone, self.lines = set(), {}, set(), []
 
 
 class Board:
@@ -71,8 +72,11 @@ class Board:
         ended = [run.id for run in self.runs.values() if run.ended_already]
         for run_id in sorted(ended)[:-RUNS_SHOWN]:
             del self.runs[run_id]
-        for watcher in self._watchers:
-            watcher.runs.add(run.id)
+        for watcher in list(self._watchers):
+            # The run itself: by the time that the watcher looks it may be one of the old ones.
+            watcher.runs[run.id] = run
+            if len(watcher.runs) > RUNS_BEHIND_MAX:
+                self._give_up(watcher)
             watcher.touch()
 
     def show_line(self, line: JournalLine) -> None:
@@ -80,10 +84,14 @@ class Board:
         for watcher in list(self._watchers):
             watcher.lines.append(line)
             if len(watcher.lines) > LINES_BEHIND_MAX:
-                watcher.lines.clear()
-                watcher.ended = True
-                self._watchers.discard(watcher)
+                self._give_up(watcher)
             watcher.touch()
+
+    def _give_up(self, watcher: Watcher) -> None:
+        """It is too far behind: it begins anew."""
+        watcher.clear()
+        watcher.ended = True
+        self._watchers.discard(watcher)
 
     @contextmanager
     def watch(self) -> Iterator[Watcher]:

@@ -90,7 +90,7 @@ def _delta(parts: Parts, watcher: Watcher, status: CentralStatus | None) -> Delt
     delta = Delta(
         now=parts.context.clock.now_us(),
         nodes=[board.nodes[name] for name in sorted(watcher.nodes) if name in board.nodes],
-        runs=[board.runs[number] for number in sorted(watcher.runs) if number in board.runs],
+        runs=[run for _, run in sorted(watcher.runs.items())],
         journal=watcher.lines,
         gone=sorted(watcher.gone),
         status=status,

@@ -212,7 +212,9 @@ def wait_text(run: Run, view: NodeView | None, now_us: int) -> str:
     if run.state == "waiting" and view is not None and view.live != "up":
         return f"waits for node: {away_text(view, now_us)}"
     verb = "waits" if run.state == "waiting" else run.state
-    return f"{verb}: {fmt.safe(run.reason)}" if run.reason else run.state
+    if run.reason is None or run.reason.startswith(verb):
+        return fmt.safe(run.reason or run.state)
+    return f"{verb}: {fmt.safe(run.reason)}"
 
 
 def time_left_s(run: Run, per_s: float | None) -> float | None:

@@ -115,6 +115,9 @@ class Store:
         self.status, self.role = snapshot.status, snapshot.role
         self._take_nodes(snapshot.nodes)
         self._follow(snapshot.nodes)
+        # Every open run is in a snapshot: what ended while nobody listened is open no longer.
+        told = {run.id for run in snapshot.runs}
+        self.runs = {i: run for i, run in self.runs.items() if run.ended_already or i in told}
         self._take_runs(snapshot.runs)
         if same:
             self._take_journal(snapshot.journal)

@@ -67,6 +67,8 @@ def test_a_waiting_run_counts_down_with_its_node() -> None:
     )
     assert model.wait_text(run(state="waiting", reason="reset"), view("n"), NOW) == "waits: reset"
     assert model.wait_text(run(state="queued", reason="its turn"), None, NOW) == "queued: its turn"
+    until_up = run(state="waiting", reason="waits until the node is up")
+    assert model.wait_text(until_up, None, NOW) == "waits until the node is up"
 
 
 def test_severity_goes_down_the_table() -> None:

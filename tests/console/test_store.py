@@ -140,3 +140,16 @@ def test_runs_asked_for_later_do_not_undo_newer_news() -> None:
 
     assert store.runs[5].state == "succeeded"
     assert [run.id for run in store.runs_of("a")] == [5, 4]
+
+
+def test_a_run_that_ended_while_nobody_listened_is_open_no_longer() -> None:
+    """Every open run is in a snapshot."""
+    fake, store = FakeCentral(), Store()
+    fake.put(view("n1"))
+    lost, kept = fake._run("pull", "n1"), fake._run("push", "n1")
+    store.apply_snapshot(fake.snapshot(0))
+    del fake.runs[lost.id]
+
+    store.apply_snapshot(fake.snapshot(0))
+
+    assert [run.id for run in store.open_runs()] == [kept.id]
