@@ -32,7 +32,6 @@ from cluster.protocol.views import (
     NodeRecords,
     NodeView,
     PollPoint,
-    Role,
     Run,
     RunKind,
     Snapshot,
@@ -88,7 +87,6 @@ class FakeCentral:
         self.journal: list[JournalLine] = []
         self.asked: list[tuple[str, str]] = []
         self.streams = 0
-        self.tries = 0
         self.refuse: Refusal | None = None
         self.viewer_token = VIEWER_TOKEN
         self.found: dict[str, central.NodeFound] = {}
@@ -181,7 +179,7 @@ class FakeCentral:
         for queue in self._queues:
             queue.put_nowait(event)
 
-    def status(self, role: Role = "operator") -> CentralStatus:
+    def status(self) -> CentralStatus:
         lives = [each.live for each in self.nodes.values()]
         return CentralStatus(
             epoch=self.epoch,
@@ -199,7 +197,6 @@ class FakeCentral:
             runs_open=0,
             poll_interval_s=1.0,
             runs_at_once=4,
-            role=role,
             clock=SYNC,
             clock_word="OK",
             time=TimeService(8123, 0, 0, 0),
@@ -207,12 +204,11 @@ class FakeCentral:
             uptime_s=1.0,
         )
 
-    def snapshot(self, since: int, role: Role = "operator") -> Snapshot:
+    def snapshot(self, since: int) -> Snapshot:
         journal = [line for line in self.journal if line.seq > since][-200:]
         return Snapshot(
             now=now_us(),
-            role=role,
-            status=self.status(role),
+            status=self.status(),
             nodes=list(self.nodes.values()),
             runs=list(self.runs.values()),
             journal=journal,
@@ -223,11 +219,12 @@ class FakeCentral:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         queue: asyncio.Queue[bytes] = asyncio.Queue()
-        snapshot = msgspec.json.encode(self.snapshot(ask.since or 0, role_of(request)))
+        whole, role = self.snapshot(ask.since or 0), role_of(request)
+        whole = replace(whole, role=role, status=replace(whole.status, role=role))
         self._queues.add(queue)
         self.streams += 1
         try:
-            await response.write(b"event: snapshot\ndata: " + snapshot + b"\n\n")
+            await response.write(b"event: snapshot\ndata: " + msgspec.json.encode(whole) + b"\n\n")
             while True:
                 await response.write(await queue.get())
         except ConnectionError:
@@ -268,7 +265,7 @@ class FakeCentral:
         return central.RunList([run for run in runs if not (ask.open and run.ended_already)])
 
     async def _status(self, request: web.Request, ask: Nothing) -> CentralStatus:
-        return self.status(role_of(request))
+        return replace(self.status(), role=role_of(request))
 
     async def _list(self, _: web.Request, ask: Nothing) -> central.NodeList:
         return central.NodeList(list(self.nodes.values()))
