@@ -20,13 +20,14 @@ class Held:
             self.delta = delta
             return
         nodes = {view.name: view for view in (*before.nodes, *delta.nodes)}
+        back = {view.name for view in delta.nodes}  # removed, and added again
         runs = {run.id: run for run in (*before.runs, *delta.runs)}
         self.delta = Delta(
             now=delta.now,
             nodes=[view for view in nodes.values() if view.name not in delta.gone],
             runs=list(runs.values()),
             journal=[*before.journal, *delta.journal][-JOURNAL_LINES:],
-            gone=[*before.gone, *delta.gone],
+            gone=[*(name for name in before.gone if name not in back), *delta.gone],
             status=delta.status or before.status,
         )
 

@@ -14,7 +14,7 @@ from console.plot import Point
 
 POINTS = 4_000
 #: Points further apart than this have a gap between them.
-GAP_US = 400 * SECOND_US
+GAP_US = 150 * SECOND_US
 SPARK_BUCKETS, SPARK_BUCKET_US = 16, 15 * SECOND_US
 
 

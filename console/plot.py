@@ -19,7 +19,7 @@ BRAILLE = 0x2800
 BITS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 SPARKS = "▁▂▃▄▅▆▇█"
 LABEL = 7
-GAP_US = 400 * 1_000_000
+GAP_US = 150 * 1_000_000
 
 
 def scale_of(values: Iterable[float | None], ladder: Sequence[float]) -> float:

@@ -153,3 +153,19 @@ def test_a_run_that_ended_while_nobody_listened_is_open_no_longer() -> None:
     store.apply_snapshot(fake.snapshot(0))
 
     assert [run.id for run in store.open_runs()] == [kept.id]
+
+
+def test_a_node_that_was_removed_and_added_in_a_pause_is_there() -> None:
+    fake, store = FakeCentral(), Store()
+    fake.put(view("n1"), view("n2"))
+    store.apply_snapshot(fake.snapshot(0))
+
+    store.pause()
+    for nodes, gone in (([], ["n1", "n2"]), ([view("n1", at_node=7)], [])):
+        store.apply_delta(Delta(now=1, nodes=nodes, runs=[], journal=[], gone=gone))
+    assert set(store.nodes) == {"n1", "n2"}
+    store.resume()
+
+    assert set(store.nodes) == {"n1"}
+    assert store.nodes["n1"].records.node == 7
+    assert store.overview.lives["up"] == 1
