@@ -164,7 +164,7 @@ class Replication:
         """Where records that are born from now on are added."""
         _, standing = await self.store.standing(self.link.name)
         last, head = status.records.last_position, standing.head
-        if head is None or head.epoch != status.epoch or last - head.last > self.backlog:
+        if head is None or head.epoch != status.epoch or not 0 <= last - head.last <= self.backlog:
             first = max(start, last - HEAD_RECORDS)
             head = Head(status.epoch, first, first)
         return await self._take_head(head)

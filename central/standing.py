@@ -133,7 +133,7 @@ def judge(
     if difference == EMPTY:
         return Judgement("in_sync", NodeRecords(counts.count, own.count, 0, 0, dropped))
     known = standing.comparison or Comparison(epoch, 0)
-    tail = counts.last_position - known.position - _held(standing.head, known)
+    tail = counts.last_position - known.position - _held(standing.head, known, counts)
     hides = dropped and not known.position  # what is dropped may be counted in the tail
     if known.epoch != epoch or tail < 0 or hides or not _accounts_for(known, tail, difference):
         numbers = NodeRecords(counts.count, own.count, dropped=dropped)
@@ -148,9 +148,12 @@ def judge(
     )
 
 
-def _held(head: Head | None, known: Comparison) -> int:
-    """How much of the tail after the comparison central holds already."""
-    if head is None or head.epoch != known.epoch:
+def _held(head: Head | None, known: Comparison, counts: RecordCounts) -> int:
+    """How much of the tail after the comparison central holds already.
+
+    Nothing, where the node has gone back behind the head: an old copy of its file is there again.
+    """
+    if head is None or head.epoch != known.epoch or counts.last_position < head.last:
         return 0
     return max(0, head.last - max(head.first, known.position))
 

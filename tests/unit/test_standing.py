@@ -3,7 +3,7 @@
 import pytest
 
 from central.standing import Comparison, Head, Standing, Tidemark, judge
-from cluster.digest import Digest
+from cluster.digest import EMPTY, Digest
 from cluster.protocol.shared import RecordCounts
 
 OWN = Digest(100, 5_000)
@@ -35,6 +35,18 @@ def test_what_was_stored_since_is_missing_at_central() -> None:
 
     assert (told.data, told.explained) == ("behind", True)
     assert (told.records.missing_at_central, told.records.missing_at_node) == (30, 0)
+
+
+def test_a_head_that_the_node_has_gone_back_behind_is_worth_nothing() -> None:
+    """Its file is an older copy of the same: what is known of it is known all the same."""
+    own = Digest(20, 700)
+    known = Comparison(EPOCH, 0, difference=EMPTY - own, missing_at_node=20)
+    remembered = Standing(Tidemark(EPOCH, 0), known, Head(EPOCH, 41, 61))
+
+    told = judge(EPOCH, counts(0, 0, 0), own, remembered)
+
+    assert (told.data, told.explained) == ("behind", True)
+    assert (told.records.missing_at_central, told.records.missing_at_node) == (0, 20)
 
 
 def test_the_known_difference_stays_known() -> None:
