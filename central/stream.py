@@ -37,7 +37,7 @@ async def stream(request: web.Request, ask: protocol.StreamAsk) -> web.StreamRes
         with board.watch() as watcher:
             await _write(response, _event("snapshot", _snapshot(parts, since, status), board))
             while not watcher.ended:
-                await _change(watcher)
+                await _change(watcher, told_s + STATUS_S)
                 news = None
                 if now_s() - told_s >= STATUS_S:
                     news, told_s = await _status(parts, role), now_s()
@@ -48,10 +48,10 @@ async def stream(request: web.Request, ask: protocol.StreamAsk) -> web.StreamRes
     return response
 
 
-async def _change(watcher: Watcher) -> None:
-    """Until something changed, or central's own state is due; the wait is never longer."""
+async def _change(watcher: Watcher, due_s: float) -> None:
+    """Until something changed, or central's own state is due, by the event loop's time."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(STATUS_S):
+        async with asyncio.timeout_at(due_s):
             await watcher.wait()
 
 

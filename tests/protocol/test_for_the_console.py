@@ -220,3 +220,16 @@ def test_a_viewers_token_is_another_one() -> None:
         read_viewer_token(None, environ, VIEWER)
     with pytest.raises(SettingsWrong, match="16 or more"):
         read_viewer_token(None, {"TIDEHOLD_VIEWER_TOKEN": "short"}, TOKEN)
+
+
+def test_a_viewers_token_may_be_in_a_file_of_ones_own(tmp_path: Path) -> None:
+    """The file goes before the environment, and nobody else may read it."""
+    file = tmp_path / "viewers"
+    file.write_text(f"{VIEWER}\n")
+    file.chmod(0o600)
+    environ = {"TIDEHOLD_VIEWER_TOKEN": "another-token-of-viewers"}
+
+    assert read_viewer_token(str(file), environ, TOKEN) == VIEWER
+    file.chmod(0o644)
+    with pytest.raises(SettingsWrong, match="others can read it"):
+        read_viewer_token(str(file), environ, TOKEN)
