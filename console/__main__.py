@@ -21,6 +21,7 @@ SLOW = {"TEXTUAL_COLOR_SYSTEM": "256", "TEXTUAL_FPS": "10"}
 
 def main() -> int:
     """Run until the operator quits, or the word is done; the exit code."""
+    _open_streams()
     hold_lifeline()
     argv = sys.argv[1:]
     if argv and argv[0] in WORDS:
@@ -52,6 +53,13 @@ def main() -> int:
     app = ConsoleApp(settings, secret, token_from=token_from, alone=True)
     app.run()
     return app.return_code or 0
+
+
+def _open_streams() -> None:
+    """Where the parent has closed a stream there is none at all, and its number is free to take."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 if __name__ == "__main__":

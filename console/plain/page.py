@@ -27,6 +27,10 @@ COLOURS: dict[Tone, str] = {
 _ODD = re.compile(r"[^ -~]")  # of JSON: all that some pipe does not know, or a terminal obeys
 
 
+class Unwritable(Exception):
+    """The output takes nothing more, such as a file on a full disk."""
+
+
 class Page:
     """`terminal`: somebody sits at it. `redraws`: lines there can be drawn anew."""
 
@@ -56,11 +60,11 @@ class Page:
     def write(self, *pieces: tuple[str, Tone]) -> None:
         """One line of pieces that are safe already."""
         self.wipe()
-        print(self._text(pieces), file=self._out, flush=True)
+        self._put(self._text(pieces) + "\n")
 
     def raw(self, json: bytes) -> None:
         """A line of JSON, as ASCII: the same to a program, harmless to a terminal."""
-        print(_ODD.sub(_escaped, json.decode()), file=self._out, flush=True)
+        self._put(_ODD.sub(_escaped, json.decode()) + "\n")
 
     def draw(self, lines: list[Line]) -> None:
         """Lines in the place of those that were drawn last; only where the page `redraws`.
@@ -73,23 +77,32 @@ class Page:
         self.wipe()
         columns, rows = shutil.get_terminal_size()
         shown = lines if len(lines) < rows else lines[: rows - 2]
-        for line in shown:
-            print(self._text(line, columns - 1), file=self._out)
+        texts = [self._text(line, columns - 1) for line in shown]
         if len(shown) < len(lines):
-            print(f"and {len(lines) - len(shown):,} more", file=self._out)
-        self._out.flush()
-        self._drawn, self._rows = lines, min(len(lines), len(shown) + 1)
+            texts.append(f"and {len(lines) - len(shown):,} more")
+        self._put("".join(f"{text}\n" for text in texts))
+        self._drawn, self._rows = lines, len(texts)
 
     def wipe(self) -> None:
         """Take away what was drawn."""
         if self._drawn:
-            print(f"\x1b[{self._rows}F\x1b[J", end="", file=self._out, flush=True)
             self._drawn = []
+            self._put(f"\x1b[{self._rows}F\x1b[J")
+
+    def _put(self, text: str) -> None:
+        try:
+            self._out.write(text)
+            self._out.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as failed:
+            raise Unwritable(f"nothing more can be written: {failed.strerror}") from None
 
     def _text(self, line: Line, width: int = 10_000) -> str:
         parts = []
         for text, tone in line:
-            text = fmt.cut(ascii_of(text) if self._ascii_only else text, width)
+            text = fmt.cut(text, width)
+            text = ascii_of(text) if self._ascii_only else text
             width -= cell_len(text)
             colour = COLOURS[tone] if self._coloured else ""
             parts.append(f"\x1b[{colour}m{text}\x1b[0m" if colour and text.strip() else text)

@@ -17,7 +17,7 @@ from console.plain.fleet import ask_fleet
 from console.plain.follower import Follower
 from console.plain.keyboard import Unwanted
 from console.plain.listener import Refused, listening
-from console.plain.page import Page
+from console.plain.page import Page, Unwritable
 from console.plain.words import WORDS
 from console.settings import ConsoleSettings
 
@@ -30,7 +30,6 @@ def run(
     word: str, argv: Sequence[str], environ: Mapping[str, str], out: TextIO, err: TextIO
 ) -> int:
     """Do what the word says; the exit code."""
-
     code, line = OK, ""
     try:
         code = _do(word, argv, environ, out)
@@ -39,10 +38,18 @@ def run(
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:  # whoever read it has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+        _forget(out)
+    except Unwritable as failed:
+        code, line = NOT_SO, str(failed)
+        _forget(out)
     if line:
         print(f"console: {visible(line)}", file=err)
     return code
+
+
+def _forget(out: TextIO) -> None:
+    """Else Python itself complains at its end of what it could not write."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
 def _do(word: str, argv: Sequence[str], environ: Mapping[str, str], out: TextIO) -> int:

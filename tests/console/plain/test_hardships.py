@@ -295,3 +295,42 @@ async def test_json_is_ascii_and_cannot_steer_a_terminal(fake: FakeCentral) -> N
     assert (spoken.returncode, spoken.stderr) == (0, b"")
     assert all(0x20 <= byte < 0x7F for byte in spoken.stdout.rstrip(b"\n"))
     assert json.loads(spoken.stdout)["nodes"][0]["detail"] == text
+
+
+def shell(fake: FakeCentral, line: str) -> "subprocess.CompletedProcess[str]":
+    """What a real console leaves behind that a shell starts so."""
+    return subprocess.run(
+        ["sh", "-c", f"exec {sys.executable} -m console {line}"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "TIDEHOLD_TOKEN": fake.token,
+            "TIDEHOLD_CONSOLE_CENTRAL": fake.url,
+        },
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("status >&-", 0, ""),
+        ("pull --all <&-", 2, "nobody can be asked here"),
+        ("<&-", 2, "a terminal is needed"),
+        ("status --json >/dev/full", 1, "nothing more can be written: No space left on device"),
+    ],
+)
+async def test_streams_that_are_closed_or_full(
+    fake: FakeCentral, line: str, code: int, said: str
+) -> None:
+    """As cron and the like leave them: one clear line, or none."""
+    fake.put(view("ams1"))
+
+    done = await asyncio.to_thread(shell, fake, line)
+
+    assert done.returncode == code
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == bool(said)

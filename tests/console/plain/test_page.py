@@ -72,6 +72,16 @@ def test_colours_are_for_a_terminal_that_wants_them(
     assert ("\x1b[33m" in paper.getvalue()) is coloured
 
 
+def test_ascii_stays_ascii_where_a_line_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mark of a cut is a glyph, too."""
+    monkeypatch.setenv("COLUMNS", "12")
+    paper = Paper(terminal=True)
+
+    Page(paper, {}, ascii_only=True).draw([(("⇣ pull a-long-name", "plain"),)])
+
+    assert paper.getvalue() == "< pull a-l~\n"
+
+
 @pytest.mark.parametrize("word", WORDS)
 def test_each_word_has_a_help_with_examples_and_exit_codes(
     word: str, capsys: pytest.CaptureFixture[str]
