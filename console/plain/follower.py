@@ -10,7 +10,7 @@ from cluster.peer import Peer, PeerFailed
 from cluster.protocol import central
 from cluster.protocol.views import Run
 from console import format as fmt
-from console.model import percent, result_of, wait_text
+from console.model import percent, result_of, results_of, wait_text
 from console.plain.lines import run_line
 from console.plain.listener import Listener
 from console.plain.page import Page
@@ -29,17 +29,18 @@ class Follower:
         self._peer = peer
         self._page = page
         self._open = set(runs)
+        self._ended: list[Run] = []
         self._told: dict[int, str] = {}
         self._check_at_s = 0.0
         self.good = True
 
     async def follow(self) -> bool:
         """Until all have ended; whether all went well. PeerFailed when central lets nobody in."""
-        runs = self._listener.store.runs
+        store = self._listener.store
         try:
             async for changes in self._listener.changes(self._page.warn):
-                for run in [runs[run_id] for run_id in sorted(self._open & runs.keys())]:
-                    self._end(run)
+                for run_id in sorted(self._open & store.runs.keys()):
+                    self._end(store.runs[run_id])
                 for run in await self._ask_if_due(at_once=changes.everything):
                     self._end(run)
                 if not self._open:
@@ -47,6 +48,8 @@ class Follower:
                 self._tell_progress()
         finally:
             self._page.wipe()
+        if len(self._ended) > 1:
+            self._page.say(results_of(self._ended)[0])
         return self.good
 
     async def _ask_if_due(self, *, at_once: bool) -> list[Run]:
@@ -88,11 +91,15 @@ class Follower:
         if run.id not in self._open or not run.ended_already:
             return
         self._open.discard(run.id)
+        self._ended.append(run)
         said, tone = result_of(run)
         took = ""
         if run.started is not None and run.ended is not None:
             took = f" in {fmt.took((run.ended - run.started) / fmt.SECOND_US)}"
-        counts = f"{run.received:,} received, {run.inserted:,} new, {run.duplicate:,} duplicate"
+        counts = (
+            f"{run.received:,} received, {run.inserted:,} new, {run.duplicate:,} duplicate, "
+            f"{run.conflict:,} in conflict, {run.rejected:,} rejected"
+        )
         head = f"run {run.id}: {run.kind} {fmt.safe(run.node)}: "
         tail = f"{took}; {counts}, {fmt.size(run.bytes)}"
         self._page.write((head, "plain"), (said, tone), (tail, "plain"))
@@ -101,16 +108,15 @@ class Follower:
     def _tell_progress(self) -> None:
         """Bars on a terminal; elsewhere a line when a run begins, waits, or is 10 % further."""
         store = self._listener.store
-        known = sorted(self._open & store.runs.keys())
+        runs = [run for run in store.open_runs() if run.id in self._open]
         if self._page.redraws:
-            self._page.draw([run_line(run_id, store) for run_id in known])
+            self._page.draw([run_line(run, store) for run in runs])
             return
-        for run_id in known:
-            run = store.runs[run_id]
+        for run in runs:
             said = wait_text(run, None, store.now_us())
             if run.state == "running":
                 done = percent(run)
                 said = f"{done // STEP * STEP}%" if done is not None else "running"
-            if self._told.get(run_id) != said:
-                self._told[run_id] = said
-                self._page.say(f"run {run_id}: {run.kind} {run.node}: {said}")
+            if self._told.get(run.id) != said:
+                self._told[run.id] = said
+                self._page.say(f"run {run.id}: {run.kind} {run.node}: {said}")

@@ -6,7 +6,7 @@ lacks has a column of its own.
 
 from datetime import UTC, datetime
 
-from cluster.protocol.views import JournalLine, NodeView
+from cluster.protocol.views import JournalLine, NodeView, Run
 from console import format as fmt
 from console.model import (
     KIND_GLYPH,
@@ -86,9 +86,8 @@ def summary(store: Store) -> tuple[str, str]:
     return f"{nodes}: {', '.join(parts) or 'none'}", missing + unsure
 
 
-def run_line(run_id: int, store: Store) -> Line:
+def run_line(run: Run, store: Store) -> Line:
     """A bar for an open run, with how far it is and how long still."""
-    run = store.runs[run_id]
     per_s, known = store.rate_of(run), percent(run)
     left_s = time_left_s(run, per_s)
     said = run_says(run, store.nodes.get(run.node), store.now_us(), per_s)

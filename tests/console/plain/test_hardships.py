@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from cluster.peer import Peer
-from cluster.protocol.views import NodeView, Snapshot
+from cluster.protocol.views import NodeView, Run, Snapshot
 from console.plain import follower, status
 from tests.console.conftest import until
 from tests.console.fake_central import FakeCentral, view
@@ -131,6 +131,22 @@ async def test_a_run_that_ended_while_central_was_away_is_found(
     assert "run 881: pull ams1: ok, 7 new" in pull.text
 
 
+async def test_an_end_that_the_stream_tells_is_told_at_once(
+    fake: FakeCentral, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only when central is asked the next time."""
+    monkeypatch.setattr(follower, "CHECK_S", 60.0)
+    fake.put(view("ams1"))
+    pull = Spoken("pull", peer, "ams1")
+    task = asyncio.create_task(pull.done)
+    await until(lambda: "run 881: pull ams1: 0%" in pull.text)
+
+    fake.put_run(replace(fake.runs[881], state="succeeded"))
+
+    await until(task.done)
+    assert pull.lines[-1].startswith("run 881: pull ams1: ok")
+
+
 async def test_an_end_that_the_stream_left_out_is_found(
     fake: FakeCentral, peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +178,55 @@ async def test_a_run_that_central_lost_is_not_waited_for(fake: FakeCentral, peer
     await until(task.done)
     assert task.result() == 1
     assert "run 881 is not known at central" in pull.text
+
+
+async def test_an_end_that_comes_while_central_is_asked_is_told_once(
+    fake: FakeCentral, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no progress."""
+    fake.put(view("ams1"))
+
+    async def ask(following: follower.Follower) -> list[Run]:
+        fake.put_run(replace(fake.runs[881], state="succeeded"))
+        store = following._listener.store
+        await until(lambda: 881 in store.runs and store.runs[881].ended_already)
+        return []
+
+    monkeypatch.setattr(follower.Follower, "_ask", ask)
+    pull = Spoken("pull", peer, "ams1")
+
+    assert await pull.done == 0
+    assert "run 881: pull ams1: succeeded" not in pull.lines
+    assert pull.lines[-1].startswith("run 881: pull ams1: ok")
+
+
+async def test_bars_of_what_moves_come_first(
+    fake: FakeCentral, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a small terminal they would be below those that wait for a node, and not be seen."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "4")
+    fake.put(*(view(f"off{number}", "down") for number in range(5)), view("ams1"))
+    pull = Spoken("pull", peer, "--all", "--yes", terminal=True)
+    task = asyncio.create_task(pull.done)
+
+    await until(lambda: "and 4 more" in pull.text)
+    assert "pull ams1" in pull.text
+    await end(task)
+
+
+async def test_many_runs_end_with_a_sentence_about_all(fake: FakeCentral, peer: Peer) -> None:
+    fake.put(view("ams1"), view("lis1"))
+    pull = Spoken("pull", peer, "ams1", "lis1")
+    task = asyncio.create_task(pull.done)
+    await until(lambda: len(fake.runs) == 2)
+
+    fake.put_run(replace(fake.runs[881], state="succeeded", inserted=7))
+    fake.put_run(replace(fake.runs[882], state="failed", error="no\x1b room", conflict=2))
+
+    assert await task == 1
+    assert "failed: no␛ room; 0 received, 0 new, 0 duplicate, 2 in conflict" in pull.lines[-2]
+    assert pull.lines[-1] == "1 of 2 runs ok, 7 new"
 
 
 async def test_the_journal_goes_on_with_that_of_another_database(
