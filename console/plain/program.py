@@ -162,5 +162,5 @@ async def _journal(peer: Peer, commands: Commands, page: Page, given: Namespace)
     if given.follow:
         async with listening(peer) as listener:
             query = journal.query_of(given)
-            await journal.follow(listener, page, query, after, json=given.json)
+            await journal.follow(commands, listener, page, query, after, json=given.json)
     return OK

@@ -4,6 +4,13 @@ import math
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from cluster.protocol.central import RunId, Url
+from cluster.record import NodeName
+from cluster.shape import explain
 
 EXITS = """exit codes:
   0    as asked; `status`: every node is up, proven in sync, and its clock is not bad
@@ -42,6 +49,22 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _text(kind: Any) -> Callable[[str], str]:
+    """Reads text of this shape. ArgumentTypeError says what would be right."""
+    return lambda text: str(_fitting(text, kind))
+
+
+def _run_id(text: str) -> int:
+    return int(_fitting({"id": text}, RunId).id)
+
+
+def _fitting(given: Any, kind: Any) -> Any:
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ArgumentTypeError(explain(error, kind)[1]) from None
+
+
 def _status(parser: ArgumentParser) -> None:
     parser.add_argument("--watch", action="store_true", help="go on with a line for each change")
     parser.add_argument(
@@ -62,13 +85,19 @@ def _move(parser: ArgumentParser) -> None:
 
 
 def _cancel(parser: ArgumentParser) -> None:
-    parser.add_argument("run", type=int, metavar="RUN", help="the number of the run")
+    parser.add_argument("run", type=_run_id, metavar="RUN", help="the number of the run")
 
 
 def _nodes(parser: ArgumentParser) -> None:
     parser.add_argument("verb", nargs="?", choices=("list", "add", "remove"), default="list")
-    parser.add_argument("name", nargs="?", metavar="NAME", help="the node")
-    parser.add_argument("url", nargs="?", metavar="URL", help="where it listens: http://HOST:PORT")
+    parser.add_argument("name", nargs="?", type=_text(NodeName), metavar="NAME", help="the node")
+    parser.add_argument(
+        "url",
+        nargs="?",
+        type=_text(Url),
+        metavar="URL",
+        help="where it listens: http://HOST:PORT",
+    )
     parser.add_argument("--untested", action="store_true", help="add it even if nobody answers")
     parser.add_argument("--yes", action="store_true", help="do not ask before it is removed")
 

@@ -247,6 +247,29 @@ async def test_the_journal_goes_on_with_that_of_another_database(
     await end(task)
 
 
+async def test_what_was_written_while_central_was_away_is_not_left_out(
+    fake: FakeCentral, peer: Peer
+) -> None:
+    """A new stream begins with the last lines only."""
+    journal = Spoken("journal", peer, "--follow", "--level", "warning")
+    task = asyncio.create_task(journal.done)
+    await until(lambda: fake.streams == 1)
+    fake.say("before", level="error")
+    await until(lambda: "before" in journal.text)
+
+    await fake.stop()
+    for number in range(300):
+        fake.say(f"away {number}", level="warning" if number % 3 else "info")
+    await fake.start()
+    fake.say("after", level="error")
+
+    await until(lambda: "after" in journal.text)
+    told = [line.split(" - ")[1] for line in journal.lines if " - " in line]
+    away = [f"away {number}" for number in range(300) if number % 3]
+    assert told == ["before", *away, "after"]
+    await end(task)
+
+
 async def test_all_nodes_are_pulled_when_the_phrase_is_typed(
     fake: FakeCentral, peer: Peer, keyboard: int
 ) -> None:

@@ -1,6 +1,7 @@
 """How plain lines look: columns, colours, and one clear line for wrong use."""
 
 import io
+import re
 from collections.abc import Mapping
 
 import pytest
@@ -100,6 +101,26 @@ def test_a_timeout_that_nobody_can_wait(seconds: str) -> None:
 
     with pytest.raises(SettingsWrong, match="expected seconds above zero"):
         load_beside(ConsoleSettings, "console", argv, {}, "pull", WORDS["pull"].fill)
+
+
+@pytest.mark.parametrize(
+    ("word", "argv", "why"),
+    [
+        ("cancel", ["0"], "argument RUN: expected `int` >= 1"),
+        ("cancel", ["9" * 30], "argument RUN: expected `int` <= 9223372036854775807"),
+        ("cancel", ["last"], "argument RUN: expected `int`, got `str`"),
+        ("nodes", ["remove", "../../x"], "argument NAME: expected 1-64 of a-z 0-9"),
+        ("nodes", ["remove", "a\x1b[2Jb"], "argument NAME: expected 1-64 of a-z 0-9"),
+        ("nodes", ["add", "x", "shop-7"], "argument URL: expected http://HOST:PORT and no path"),
+        ("nodes", ["add", "x", "http://\udcff:1"], "argument URL: expected http://HOST:PORT"),
+    ],
+)
+def test_what_no_node_and_no_run_is_called_is_wrong_use(
+    word: str, argv: list[str], why: str
+) -> None:
+    """Before central is asked, and before it becomes part of an address."""
+    with pytest.raises(SettingsWrong, match=re.escape(why)):
+        load_beside(ConsoleSettings, "console", argv, {}, word, WORDS[word].fill)
 
 
 def test_a_word_that_is_none_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
