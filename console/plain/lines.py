@@ -23,15 +23,17 @@ from console.model import (
     state_of,
     time_left_s,
 )
-from console.plain.table import Column, Row
+from console.plain.page import Page
+from console.plain.table import Column, Row, Table
 from console.store import Store
 
-NAME_MAX, NUMBER = 20, 7
-BAR = 20
-NODE_COLUMNS = (
-    Column("NODE", NAME_MAX, least=8),
+NAME_LEAST, NAME_MAX = 6, 64
+SAID_LEAST, SAID_MAX = 10, 24
+NUMBER = 7
+BAR, BAR_NAME = 20, 20
+AFTER_NAME = (
     Column("STATE", 11),
-    Column("SAYS", 24, least=13),
+    Column("SAYS", SAID_MAX, least=SAID_LEAST),
     Column("AT NODE", NUMBER, number=True),
     Column("CENTRAL", NUMBER, number=True),
     Column("TO PULL", NUMBER, number=True),
@@ -39,6 +41,15 @@ NODE_COLUMNS = (
     Column("DRIFT", 17, number=True),
     Column("SEEN", 5, number=True),
 )
+
+
+def node_table(page: Page, before: int = 0) -> Table:
+    """For lines of nodes that have so many cells before them.
+
+    A script must find each node by its name, so that is cut for a terminal only.
+    """
+    name = Column("NODE", NAME_MAX, least=NAME_LEAST if page.terminal else None)
+    return Table((name, *AFTER_NAME), page.columns - before)
 
 
 def node_row(view: NodeView, store: Store) -> Row:
@@ -94,7 +105,7 @@ def run_line(run: Run, store: Store) -> Line:
     if known is not None and left_s is not None:
         moved = f"{fmt.short(run.received)}/{fmt.short(run.expected or 0)}"
         said = f"{known}% {moved} {fmt.rate(per_s)} {fmt.span(left_s)} left"
-    head = f"{KIND_GLYPH[run.kind]} {run.kind} {fmt.left(fmt.safe(run.node), NAME_MAX)} "
+    head = f"{KIND_GLYPH[run.kind]} {run.kind} {fmt.left(fmt.safe(run.node), BAR_NAME)} "
     return (head, "plain"), *bar(run, BAR), (f" {said}", "plain")
 
 

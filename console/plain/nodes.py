@@ -19,7 +19,7 @@ def show(fleet: Store, page: Page) -> None:
         ((fmt.safe(view.name), "plain"), (view.live, "plain"), (fmt.safe(view.url), "plain"))
         for view in views
     ]
-    table = Table(COLUMNS)
+    table = Table(COLUMNS, page.columns)
     table.fit(rows)
     for row in rows:
         page.write(*table.line(row))

@@ -24,6 +24,7 @@ COLOURS: dict[Tone, str] = {
     "primary": "1;36",
     "success": "32",
 }
+COLUMNS = 80  # where there is no terminal
 _ODD = re.compile(r"[^ -~]")  # of JSON: all that some pipe does not know, or a terminal obeys
 
 
@@ -45,6 +46,11 @@ class Page:
         self._ascii_only = ascii_only or encoding != "utf8"
         self._drawn: list[Line] = []
         self._rows = 0  # that they take
+
+    @property
+    def columns(self) -> int:
+        """Cells that a line should have at most."""
+        return shutil.get_terminal_size().columns if self.terminal else COLUMNS
 
     def say(self, text: str, tone: Tone = "plain") -> None:
         """One line of text from anywhere."""

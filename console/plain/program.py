@@ -22,6 +22,7 @@ from console.plain.words import WORDS
 from console.settings import ConsoleSettings
 
 FLAGS = ("central", "token_file", "ascii")
+READING = ("status", "journal")
 CHANGING = ("pull", "push", "cancel")
 OK, NOT_SO, USAGE, AWAY, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -34,7 +35,7 @@ def run(
     try:
         code = _do(word, argv, environ, out)
     except (SettingsWrong, Unwanted, Refused, PeerFailed) as failed:
-        code, line = _explained(failed)
+        code, line = _explained(failed, word)
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:  # whoever read it has enough
@@ -69,22 +70,23 @@ def _do(word: str, argv: Sequence[str], environ: Mapping[str, str], out: TextIO)
     return asyncio.run(_connected(word, settings, token, page, given))
 
 
-def _explained(failed: Exception) -> tuple[int, str]:
+def _explained(failed: Exception, word: str) -> tuple[int, str]:
     """The exit code of a failure that was to be expected, and a line about it."""
     if isinstance(failed, Refused):
         return AWAY, f"not let in: {failed}"
     if isinstance(failed, PeerFailed):
         away = failed.problem is None or failed.reason == "auth"
-        return AWAY if away else NOT_SO, _what_failed(failed)
+        return AWAY if away else NOT_SO, _what_failed(failed, word)
     return USAGE, str(failed)
 
 
-def _what_failed(failed: PeerFailed) -> str:
+def _what_failed(failed: PeerFailed, word: str) -> str:
     if failed.problem is not None or failed.definite:
         return ": ".join(explain(failed))
     if failed.reason in NOT_REACHED:
         return f"central is not there: {failed}"
-    return f"no answer from central ({failed}); what was asked of it may have been done"
+    done = "" if word in READING else "; what was asked of it may have been done"
+    return f"no answer from central ({failed}){done}"
 
 
 async def _connected(

@@ -9,10 +9,10 @@ from cluster.protocol.views import CentralStatus, NodeView
 from console import format as fmt
 from console.model import Piece, state_of
 from console.plain.fleet import ask_fleet
-from console.plain.lines import NODE_COLUMNS, node_row, summary
+from console.plain.lines import node_row, node_table, summary
 from console.plain.listener import Listener
 from console.plain.page import Page
-from console.plain.table import ROOM, Table
+from console.plain.table import Table
 from console.store import Store
 
 SAY_COUNTS_S = 5.0  # at most so often, of one node
@@ -34,7 +34,7 @@ async def once(peer: Peer, page: Page, *, json: bool) -> bool:
         page.raw(msgspec.json.encode(WholeStatus(store.status, views)))
     else:
         rows = [node_row(view, store) for view in worst_first(views)]
-        table = Table(NODE_COLUMNS)
+        table = node_table(page)
         table.fit(rows)
         page.write(*table.head())
         for row in rows:
@@ -57,7 +57,7 @@ async def watch(listener: Listener, page: Page, *, json: bool) -> None:
     """A line for each node whose state or counts have changed."""
     told: dict[str, tuple[str, float]] = {}
     untold: set[str] = set()
-    store, table = listener.store, Table(NODE_COLUMNS, ROOM - CLOCK)
+    store, table = listener.store, node_table(page, before=CLOCK)
     async for changes in listener.changes(page.aside if json else page.warn):
         untold |= changes.nodes | (
             store.nodes.keys() | told.keys() if changes.everything else set()

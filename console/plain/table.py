@@ -1,7 +1,7 @@
 """Columns as wide as what is in them, for lines that are read one below the other.
 
 Widths only grow, so that lines that come later stand below the earlier ones. Where a line is
-longer than there is room, the columns that bear it are cut.
+longer than there is room, the columns that bear it are cut, what is said before who it is.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,6 @@ from rich.cells import cell_len
 from console import format as fmt
 from console.model import Line, Piece
 
-ROOM = 80
 Row = tuple[Piece, ...]
 
 
@@ -29,7 +28,7 @@ class Column:
 class Table:
     """`room`: cells of a line, if the columns can be cut so far."""
 
-    def __init__(self, columns: Sequence[Column], room: int = ROOM) -> None:
+    def __init__(self, columns: Sequence[Column], room: int) -> None:
         self._columns = columns
         self._room = room
         self._wanted = [len(column.head) for column in columns]
@@ -42,7 +41,7 @@ class Table:
                 most = min(cell_len(text), self._columns[place].most)
                 self._wanted[place] = max(self._wanted[place], most)
         too_wide = sum(self._wanted) + len(self._wanted) - 1 - self._room
-        for place, column in enumerate(self._columns):
+        for place, column in reversed([*enumerate(self._columns)]):
             width = self._wanted[place]
             if column.least is not None:
                 width -= min(max(too_wide, 0), max(width - column.least, 0))

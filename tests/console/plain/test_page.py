@@ -7,21 +7,23 @@ from collections.abc import Mapping
 import pytest
 from rich.cells import cell_len
 
-from cluster.peer import Peer
+from cluster.clock.state import ClockSummary
+from cluster.peer import Peer, PeerFailed
 from cluster.settings import SettingsWrong, load_beside
 from console import __main__ as program
 from console.plain.page import Page
+from console.plain.program import _explained
 from console.plain.table import Column, Table
 from console.plain.words import WORDS
 from console.settings import ConsoleSettings
-from tests.console.fake_central import SYNC, FakeCentral, view
+from tests.console.fake_central import FakeCentral, view
 from tests.console.plain.conftest import Paper, Spoken
 
 COLUMNS = (Column("NAME", 20, least=8), Column("SAYS", 30, least=10), Column("N", 7, number=True))
 
 
 def test_columns_are_as_wide_as_what_is_in_them() -> None:
-    table = Table(COLUMNS)
+    table = Table(COLUMNS, room=80)
     table.fit([(("測試", "plain"), ("ok", "plain"), ("12,345", "plain"))])
 
     assert text_of(table, "測試", "ok", "7") == "測試 ok        7"
@@ -32,26 +34,44 @@ def test_a_line_that_is_too_long_is_cut_where_it_can_bear_it() -> None:
     table = Table(COLUMNS, room=30)
     table.fit([(("x" * 20, "plain"), ("y" * 30, "plain"), ("1,000", "plain"))])
 
-    assert text_of(table, "x" * 20, "y" * 30, "1,000") == "xxxxxxx… yyyyyyyyyyyyyy… 1,000"
+    assert text_of(table, "x" * 20, "y" * 30, "1,000") == "xxxxxxxxxxxx… yyyyyyyyy… 1,000"
 
 
 def text_of(table: Table, *cells: str) -> str:
     return "".join(text for text, _ in table.line(tuple((cell, "plain") for cell in cells)))
 
 
-async def test_long_names_and_huge_numbers_keep_the_columns(fake: FakeCentral, peer: Peer) -> None:
-    far = SYNC.__class__(status="SYNC", drift_ms=-123_456.0, bound_ms=88_888.0)
-    names = ("n" * 64, "a", "b", "c")
-    huge = 10**12
-    for name in names:
-        fake.put(view(name, data="behind", at_node=huge, to_pull=huge, to_push=huge, clock=far))
+@pytest.mark.parametrize("width", [80, 120])
+async def test_long_names_and_huge_numbers_keep_the_columns(
+    fake: FakeCentral, peer: Peer, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    """And fit a terminal, whatever a node says."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    put_far(fake, "n" * 64, "a", "b", "c")
+    status = Spoken("status", peer, terminal=True, environ={"NO_COLOR": "1"})
+
+    await status.done
+
+    assert {cell_len(line) for line in status.lines[:5]} == {width}
+    assert "1.0T" in status.lines[1]
+
+
+async def test_a_script_finds_each_node_by_its_name(fake: FakeCentral, peer: Peer) -> None:
+    names = ("a-shop-far-away-number-17", "a-shop-far-away-number-18")
+    put_far(fake, *names)
     status = Spoken("status", peer)
 
     await status.done
 
-    assert all(cell_len(line) == len(status.lines[0]) for line in status.lines[:5])
-    assert len(status.lines[0]) <= 80
-    assert "1.0T" in status.lines[1]
+    assert [line.split()[0] for line in status.lines[1:3]] == list(names)
+    assert cell_len(status.lines[1]) == cell_len(status.lines[2])
+
+
+def put_far(fake: FakeCentral, *names: str) -> None:
+    far = ClockSummary(status="SYNC", drift_ms=-123_456.0, bound_ms=88_888.0)
+    huge = 10**12
+    for name in names:
+        fake.put(view(name, data="behind", at_node=huge, to_pull=huge, to_push=huge, clock=far))
 
 
 @pytest.mark.parametrize(
@@ -132,3 +152,18 @@ def test_a_word_that_is_none_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) 
     assert err.getvalue().startswith("console: no word 'statsu")
     assert err.getvalue().endswith("there are status, pull, push, cancel, nodes, journal\n")
     assert "\x1b" not in err.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("status", "no answer from central (timeout: none in 10 s)"),
+        (
+            "push",
+            "no answer from central (timeout: none in 10 s); what was asked of it may have "
+            "been done",
+        ),
+    ],
+)
+def test_only_what_was_to_change_something_may_have_been_done(word: str, said: str) -> None:
+    assert _explained(PeerFailed("timeout", "none in 10 s"), word) == (3, said)
