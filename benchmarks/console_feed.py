@@ -5,8 +5,9 @@ what he sees is.
 """
 
 import asyncio
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -17,13 +18,30 @@ from tests.console.fake_central import FakeCentral, now_us, view
 
 DELTAS_PER_S = 4
 CLOCK_NODE = "a-clock"
-#: The time in a count: milliseconds modulo this, above it, so that it has seven digits.
+#: The time as a count: milliseconds modulo this, after a 7, which no other count begins with.
 MODULO_MS = 1_000_000
+STAMP = re.compile(rb"7,\d\d\d,\d\d\d")
 
 
 def clock_count() -> int:
     """The time as a count."""
-    return MODULO_MS + int(time.time() * 1000) % MODULO_MS
+    return 7 * MODULO_MS + int(time.time() * 1000) % MODULO_MS
+
+
+class Ages:
+    """How old, in seconds, what has come is at each look; nothing before the first stamp."""
+
+    def __init__(self, count: Callable[[], int] = clock_count) -> None:
+        self.seen: list[float] = []
+        self._count, self._tail, self._newest = count, b"", 0
+
+    def look(self, found: bytes) -> None:
+        """At what has come since the last look."""
+        self._tail = (self._tail + found)[-4_096:]
+        if stamps := STAMP.findall(self._tail):
+            self._newest = int(stamps[-1].replace(b",", b""))
+        if self._newest:
+            self.seen.append((self._count() - self._newest) % MODULO_MS / 1000)
 
 
 @contextmanager

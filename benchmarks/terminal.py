@@ -17,6 +17,9 @@ import psutil
 SIZE = (140, 40)
 PIECE = 65_536
 TURN_S = 0.02
+#: Longer than a program is silent within one frame.
+PAUSE_S = 0.04
+END_S = 5.0
 
 
 class Terminal:
@@ -62,30 +65,45 @@ class Terminal:
             see(self.read(min(left, TURN_S)))
 
     def until(self, pattern: bytes, within_s: float = 30.0) -> float:
-        """Seconds until something like this has come. TimeoutError when it does not."""
-        began, seen = time.monotonic(), b""
-        while time.monotonic() - began < within_s:
+        """Seconds since the start when something like this came. TimeoutError when it does not."""
+        seen = b""
+        while time.monotonic() - self.born < within_s:
             seen += self.read(TURN_S)
             if re.search(pattern, seen):
-                return time.monotonic() - began
+                return time.monotonic() - self.born
         raise TimeoutError(f"{pattern!r} did not come")
 
     def press(self, keys: bytes) -> None:
         os.write(self._fd, keys)
 
+    def burst(self, within_s: float = 1.0) -> tuple[float, float]:
+        """Seconds to the first and the last byte of what is written now, until it pauses.
+
+        TimeoutError when nothing is.
+        """
+        began, first, last = time.monotonic(), 0.0, 0.0
+        while (after := time.monotonic() - began) < within_s:
+            if self.read(PAUSE_S / 4):
+                last = time.monotonic() - began
+                first = first or last
+            elif first and after - last > PAUSE_S:
+                break
+        if not first:
+            raise TimeoutError(f"nothing was written for {within_s:g} s")
+        return first, last
+
     def cpu_s(self) -> float:
         times = self._process.cpu_times()
         return float(times.user + times.system)
 
-    def rss_mib(self) -> float:
-        return float(self._process.memory_info().rss) / 2**20
-
     def close(self) -> None:
         """End the program in order, so that it can tell how it went."""
         os.kill(self.pid, signal.SIGTERM)
-        end = time.monotonic() + 5
-        while time.monotonic() < end and os.waitpid(self.pid, os.WNOHANG)[0] == 0:
+        end = time.monotonic() + END_S
+        while os.waitpid(self.pid, os.WNOHANG)[0] == 0:
             self.read(TURN_S)
+            if time.monotonic() > end:
+                os.kill(self.pid, signal.SIGKILL)
         os.close(self._fd)
 
 
