@@ -43,6 +43,8 @@ from console.workbench import Workbench
 
 #: No more often than this is anything drawn that nobody asked for.
 FRAME_S, SLOW_FRAME_S = 0.1, 2.0
+#: What lies under a dialog is drawn no more often: Textual then draws all of it, 16 kB.
+COVERED_S = 5.0
 HOLD_ORDER_S = 2.0
 DEAF_S = 0.3
 RETRY_FIRST_S, RETRY_MAX_S = 1.0, 30.0
@@ -93,6 +95,7 @@ class ConsoleApp(Desk):
         self._may_freeze = alone
         self._listening: Worker[None] | None = None
         self._second = -1
+        self._drawn_s = 0.0
         self._told_refusals = 0
         self._ascii_only = AsciiOnly(enabled=settings.ascii)
         if "TEXTUAL_ANIMATIONS" not in os.environ:
@@ -253,11 +256,16 @@ class ConsoleApp(Desk):
     def _tell_view(self) -> None:
         """Tell the screen in sight, when there is anything new or a second has passed."""
         self._tell_refused()
-        changes, second = self.store.take_changes(), int(time.monotonic())
+        self.tell_results()
+        now_s = time.monotonic()
+        covered = self.screen is not self.view and not self.store.renewed
+        if covered and now_s - self._drawn_s < COVERED_S:
+            return
+        self._drawn_s = now_s
+        changes, second = self.store.take_changes(), int(now_s)
         if self._may_freeze and self.store.nodes:
             gc.freeze()  # else a look at ten thousand nodes holds up a key for 50 ms
             self._may_freeze = False
-        self.tell_results(changes.runs)
         if self.view is not None and (changes or second != self._second):
             self._second = second
             self.view.show(changes)

@@ -124,11 +124,11 @@ class Desk(App[None]):
         self.call_later(self.unsay)
         self.call_later(said)
 
-    def tell_results(self, changed: set[int]) -> None:
+    def tell_results(self) -> None:
         """Say how the runs ended that were asked for here; many in one sentence."""
         ended = [
             run
-            for run_id in sorted(changed & self._asked_runs)
+            for run_id in sorted(self._asked_runs)
             if (run := self.store.runs.get(run_id)) is not None and run.ended_already
         ]
         self._asked_runs -= {run.id for run in ended}

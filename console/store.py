@@ -159,6 +159,11 @@ class Store:
         self._changes.nodes.add(name)
         self.changed.set()
 
+    @property
+    def renewed(self) -> bool:
+        """Whether all of it is new since the last look: a snapshot, or the link has changed."""
+        return self._changes.everything
+
     def take_changes(self) -> Changes:
         """What has changed since this was last called."""
         self.changed.clear()
