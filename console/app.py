@@ -246,7 +246,7 @@ class ConsoleApp(Desk):
     async def _draw_for_ever(self) -> None:
         """Draw as soon as something is new, and each second for what only time changes."""
         frame_s = SLOW_FRAME_S if self.settings.slow else FRAME_S
-        while True:
+        while self.is_running:  # the screens go first, before the workers are stopped
             self._tell_view()
             await asyncio.sleep(frame_s)
             with suppress(TimeoutError):

@@ -47,6 +47,25 @@ async def test_central_is_killed_and_comes_back(fake: FakeCentral, size: tuple[i
         await until(lambda: "into central?" in text(app))
 
 
+async def test_news_while_it_closes_is_let_go(
+    fake: FakeCentral, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its screens are gone before its workers are: nothing may be drawn in between."""
+    fake.put(view("ams1"))
+
+    async with console(fake) as (app, _):
+        drawing = next(worker for worker in app.workers if worker.group == "draw")
+        close_messages = app._close_messages
+
+        async def close_with_news() -> None:
+            app.store.changed.set()
+            await until(lambda: drawing.is_finished)
+            await close_messages()
+
+        monkeypatch.setattr(app, "_close_messages", close_with_news)
+    assert drawing.error is None
+
+
 @pytest.mark.parametrize("size", [SMALL, (130, 34), LARGE], ids=str)
 async def test_all_that_is_old_is_dim(fake: FakeCentral, size: tuple[int, int]) -> None:
     """The table, the side panel, the strip and the details; an age does not stand still."""
