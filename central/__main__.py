@@ -1,4 +1,4 @@
-"""`python -m central`: the one central."""
+"""`python -m central`: the one central. `python -m central certs ...`: certificates for TLS."""
 
 import os
 import sys
@@ -8,24 +8,28 @@ from central.app import build_app
 from central.settings import CentralSettings
 from cluster.program import Launch, run_program
 from cluster.server import base_url, bind, run
-from cluster.settings import check_host, load
-from cluster.token import read_token, read_viewer_token
+from cluster.settings import load
+from cluster.trust.member import check_host, open_trust
 
 
 def prepare() -> Launch:
     settings = load(CentralSettings, "central", sys.argv[1:], os.environ)
-    check_host(settings.host)
-    secret = read_token(settings.token_file, os.environ)
-    viewers = read_viewer_token(settings.viewer_token_file, os.environ, secret)
+    trust = open_trust("central", settings, os.environ)
+    check_host(settings.host, trust.tls)
     listener = bind(settings.host, settings.port)
-    app = build_app(settings, secret, viewers)
+    tls = trust.tls.serving
+    app = build_app(settings, trust)
     return Launch(
         Path(settings.data),
         "central",
         settings.log_level,
-        lambda: run(app, listener, f"central listens on {base_url(listener)}"),
+        lambda: run(app, listener, f"central listens on {base_url(listener, tls)}", tls),
     )
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["certs"]:
+        from central.certs_command import certs_command  # else every start would take longer
+
+        sys.exit(certs_command(sys.argv[2:]))
     run_program("central", prepare)

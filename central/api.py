@@ -11,7 +11,6 @@ from cluster import VERSION
 from cluster.clock.report import state_of
 from cluster.clock.state import ClockState
 from cluster.exchange import Nothing
-from cluster.gate import role_of
 from cluster.metrics import clock_metrics, metrics_response
 from cluster.openapi import document_response
 from cluster.pages import answer_page
@@ -23,6 +22,7 @@ from cluster.protocol.shared import Health
 from cluster.protocol.views import CentralStatus, NodeView, Run
 from cluster.records import Filter
 from cluster.server import serve
+from cluster.trust.gate import check_speaks_for, role_of
 
 
 def routes() -> list[web.RouteDef]:
@@ -110,6 +110,10 @@ async def sync_clock(request: web.Request, ask: protocol.Named) -> ClockState:
 
 
 async def hello(request: web.Request, ask: protocol.Hello) -> NodeView:
+    """Refusal `forbidden` where a node speaks for another, or as an operator does."""
+    check_speaks_for(request, ask.name)
+    if role_of(request) == "node" and ask.boot is None:
+        raise Refusal("forbidden", "a node says its boot; to add one, ask with an operator's token")
     return (await request.app[PARTS].fleet.greet(ask)).view()
 
 

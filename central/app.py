@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
@@ -27,33 +28,38 @@ from cluster.clock.memory import MEMORY_FILE, recall
 from cluster.clock.sample import Server
 from cluster.clock.verdict import Limits
 from cluster.clock.watch import Watch
-from cluster.gate import Gate
 from cluster.peer import Peer, open_session
 from cluster.problem import Refusal
 from cluster.protocol.central import EXCHANGES, JournalAsk
 from cluster.server import PortTaken, fence
-from cluster.settings import parse_servers
+from cluster.settings import LOOPBACK, parse_servers
 from cluster.throttle import UNLIMITED
+from cluster.trust.member import Trust
+from cluster.trust.reach import LOOPBACKS, Reach
 
 
-def build_app(
-    settings: CentralSettings, token: str, viewer_token: str | None = None
-) -> web.Application:
-    """Central's application. SettingsWrong for a wrong --ntp.
+def build_app(settings: CentralSettings, trust: Trust | str) -> web.Application:
+    """Central's application. SettingsWrong for a wrong --ntp or --node-net.
 
-    Who has the viewer's token may look and nothing else.
+    `trust`: or the one token that opens everything.
     """
+    trust = Trust.of(trust) if isinstance(trust, str) else trust
     servers = parse_servers(settings.ntp)
-    app = web.Application(middlewares=[fence(Gate(token, viewer_token), EXCHANGES)])
+    reach = Reach.parse(settings.node_net, () if LOOPBACK.match(settings.host) else LOOPBACKS)
+    app = web.Application(middlewares=[fence(trust.gate(), EXCHANGES)])
     app.add_routes(routes())
-    app.cleanup_ctx.append(lambda app: _parts(app, settings, token, servers))
+    app.cleanup_ctx.append(lambda app: _parts(app, settings, trust, reach, servers))
     app.on_shutdown.append(_end_streams)
     return app
 
 
 @asynccontextmanager
 async def _parts(
-    app: web.Application, settings: CentralSettings, token: str, servers: Sequence[Server]
+    app: web.Application,
+    settings: CentralSettings,
+    trust: Trust,
+    reach: Reach,
+    servers: Sequence[Server],
 ) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_central_store(Path(settings.data)))
@@ -62,7 +68,7 @@ async def _parts(
         board = Board()
         journal = Journal(store.database, clock.now_us, board.show_line)
         stack.push_async_callback(_last_lines, journal)
-        session = await stack.enter_async_context(open_session())
+        session = await stack.enter_async_context(open_session(trust.tls.calling, reach))
         try:
             server = await stack.enter_async_context(
                 time_server(clock, settings.host, settings.ntp_port)
@@ -84,7 +90,9 @@ async def _parts(
             asyncio.Semaphore(settings.runs_at_once),
             settings.runs_at_once,
             settings.poll_interval,
-            lambda url, throttle=UNLIMITED: Peer(session, url, token, throttle),
+            lambda url, name=None, throttle=UNLIMITED: Peer(
+                session, url, partial(trust.keyring.bring, name), throttle
+            ),
             settings.max_rate,
             settings.pull_every,
             Limits(settings.clock_ok_ms, settings.clock_bad_ms),
@@ -98,6 +106,7 @@ async def _parts(
         for line in await journal.lines(JournalAsk()):
             board.show_line(line)
         tasks.start(journal.run(), "journal")
+        tasks.start(trust.renew(partial(_tell_renewed, journal)), "renewal")
         journal.write("info", "central-started", "central started")
         await runs.load()
         await fleet.load()
@@ -111,6 +120,13 @@ def _clock(servers: Sequence[Server], folder: Path) -> ClusterClock:
     if not servers:
         return ClusterClock.reference(RealBase())
     return ClusterClock(RealBase(), recall(folder / MEMORY_FILE))
+
+
+def _tell_renewed(journal: Journal, renewed: bool, text: str) -> None:
+    if renewed:
+        journal.write("info", "keys-renewed", text)
+    else:
+        journal.write("error", "keys-wrong", text)
 
 
 async def _last_lines(journal: Journal) -> None:

@@ -27,7 +27,7 @@ class Context:
     slots: asyncio.Semaphore  # how many nodes may replicate at the same time
     runs_at_once: int
     poll_interval_s: float
-    peer: Callable[..., Peer]  # by base URL, and a throttle
+    peer: Callable[..., Peer]  # by base URL, a node's name, and a throttle
     max_rate: float | None = None  # bytes a second that runs of one node may move
     pull_every_s: float = 0.0  # how often a node is pulled without being asked; 0: never
     clock_limits: Limits = DEFAULT_LIMITS

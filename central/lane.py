@@ -47,7 +47,7 @@ class Lane:
         self.url = url
         self.runner = Runner(context, name, self._replication, self.wake, self.show)
         self._context = context
-        self._link = Link(context.peer(url), name)
+        self._link = Link(context.peer(url, name), name)
         self.pull_every_s = context.pull_every_s
         self._lineage = Lineage(context, name)
         self._throttle = Throttle(context.max_rate)
@@ -81,7 +81,7 @@ class Lane:
     def move(self, url: str) -> None:
         """The node is at this address from now on."""
         self.url = url
-        self._link = Link(self._context.peer(url), self.name)
+        self._link = Link(self._context.peer(url, self.name), self.name)
 
     async def set_source(self, change: SourceChange) -> None:
         """Start, stop or pace the node's own source. Refusal when it does not do so."""
@@ -254,7 +254,7 @@ class Lane:
 
     def _replication(self, tally: Tally) -> Replication:
         # A link of its own, so that it counts this replication's bytes only.
-        peer = self._context.peer(self.url, self._throttle)
+        peer = self._context.peer(self.url, self.name, self._throttle)
         link = Link(peer, self.name, compress=not LOOPBACK.match(URL(self.url).host or ""))
         context = self._context
         return Replication(link, context.store, context.clock.now_us, tally, self._size)

@@ -12,8 +12,9 @@ from central.time_server import TimeServer
 from cluster import VERSION
 from cluster.clock.report import summary_of
 from cluster.clock.verdict import word_of
+from cluster.exchange import Role
 from cluster.protocol.shared import Disk
-from cluster.protocol.views import CentralStatus, Role, TimeService
+from cluster.protocol.views import CentralStatus, TimeService
 
 
 @dataclass(frozen=True, slots=True)

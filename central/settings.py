@@ -7,9 +7,10 @@ import msgspec
 from cluster.clock.sample import ServerAddress
 from cluster.protocol.central import PullEvery
 from cluster.settings import Host, LogLevel, Port, Text
+from cluster.trust.settings import MemberSettings
 
 
-class CentralSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CentralSettings(MemberSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Central: polls the nodes, keeps their clocks true, and replicates both ways."""
 
     data: Annotated[Text, msgspec.Meta(description="folder of central.db and the logs")]
@@ -47,9 +48,11 @@ class CentralSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         float,
         msgspec.Meta(gt=0, le=86_400_000, description="a clock certainly over this is BAD"),
     ] = 500.0
-    token_file: Annotated[Text | None, msgspec.Meta(description="file with the token")] = None
-    viewer_token_file: Annotated[
-        Text | None,
-        msgspec.Meta(description="file with another token, of those who may only look"),
-    ] = None
+    node_net: Annotated[
+        tuple[Text, ...],
+        msgspec.Meta(
+            description="network such as 10.0.0.0/8 in which nodes are, several times; default: "
+            "all, but this machine only where --host is"
+        ),
+    ] = ()
     log_level: LogLevel = "INFO"

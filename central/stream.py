@@ -12,10 +12,11 @@ from aiohttp import web
 
 from central.board import Board, Watcher
 from central.parts import PARTS, Parts
-from cluster.gate import role_of
+from cluster.exchange import Role
 from cluster.problem import Refusal
 from cluster.protocol import central as protocol
-from cluster.protocol.views import CentralStatus, Delta, Role, Snapshot
+from cluster.protocol.views import CentralStatus, Delta, Snapshot
+from cluster.trust.gate import role_of
 
 STATUS_S = 5.0  # between two of central's own states, and the longest silence
 WRITE_S = 20.0

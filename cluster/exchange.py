@@ -21,6 +21,9 @@ JSON, NDJSON, CSV, SQLITE, SSE, TEXT = (
 )
 KIB, MIB = 1024, 1024 * 1024
 
+#: Whom a token stands for.
+Role = Literal["operator", "viewer", "node", "central"]
+
 
 class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An ask without parameters."""
@@ -35,7 +38,8 @@ class Exchange(Generic[AskT, ReplyT]):
     """One pair of request and reply.
 
     `takes` and `gives` are media types, the usual one first; `body_max` and `reply_max` are bytes;
-    `refusals` are the codes that a caller must expect besides those that every exchange has.
+    `refusals` are the codes that a caller must expect besides those that every exchange has;
+    `also` are roles that may ask besides those that the method lets in.
     """
 
     summary: str
@@ -49,11 +53,18 @@ class Exchange(Generic[AskT, ReplyT]):
     body_max: int = 64 * KIB
     reply_max: int = 1 * MIB
     public: bool = False
+    also: tuple[Role, ...] = ()
     refusals: tuple[str, ...] = ()
 
     @property
     def has_body(self) -> bool:
         return self.method in ("POST", "PATCH")
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """Who may ask: a GET has no effect, so those may who only look."""
+        usual: tuple[Role, ...] = ("operator", "central")
+        return (*usual, *(("viewer",) if self.method == "GET" else ()), *self.also)
 
     def url_path(self, ask: AskT) -> str:
         """The path with the ask's values in the place of its parameters."""

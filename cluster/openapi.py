@@ -10,7 +10,10 @@ from cluster.exchange import JSON, Exchange
 from cluster.problem import CODES, MEDIA_TYPE, Problem
 
 AnyExchange = Exchange[Any, Any]
-ALWAYS = ("unauthorized", "bad_value", "internal")
+ALWAYS = (
+    *("unauthorized", "forbidden", "foreign_origin", "foreign_host", "too_many_requests"),
+    *("bad_value", "internal"),
+)
 
 
 def document(title: str, exchanges: tuple[AnyExchange, ...]) -> dict[str, Any]:

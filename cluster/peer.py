@@ -9,7 +9,7 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import AsyncIterator, Hashable, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from types import MappingProxyType
@@ -23,7 +23,9 @@ from cluster import compression
 from cluster.compression import NAME, WORTH_BYTES
 from cluster.exchange import JSON, AskT, Exchange, ReplyT
 from cluster.problem import Problem
+from cluster.text import visible
 from cluster.throttle import UNLIMITED, Throttle
+from cluster.trust.reach import OutOfReach, Reach
 
 Reason = Literal[
     "refused",  # nobody listens there
@@ -32,6 +34,7 @@ Reason = Literal[
     "timeout",
     "reset",  # the connection broke
     "tls",
+    "forbidden_address",  # central's --node-net
     "auth",  # 401, 403
     "redirect",
     "http_4xx",
@@ -74,10 +77,18 @@ class PeerFailed(Exception):
         return self.reason in ("auth", "http_4xx", "wrong_node") and not passing
 
 
-def open_session() -> aiohttp.ClientSession:
-    """The one client session of a process, tuned for many peers."""
+def open_session(
+    tls: ssl.SSLContext | None = None, reach: Reach | None = None
+) -> aiohttp.ClientSession:
+    """The one client session of a process, tuned for many peers.
+
+    `tls`: whom it believes, else whom the system believes; `reach`: where it may go, else anywhere.
+    """
+    dial = reach.open_socket if reach is not None else None
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, limit_per_host=0),
+        connector=aiohttp.TCPConnector(
+            limit=0, limit_per_host=0, ssl=tls or True, socket_factory=dial
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         trust_env=False,
@@ -107,19 +118,20 @@ class Peer:
         self,
         session: aiohttp.ClientSession,
         base_url: str,
-        token: str,
+        token: str | Callable[[], str],
         throttle: Throttle = UNLIMITED,
     ) -> None:
+        """`token`: or what tells the one that is to be brought now."""
         self._session = session
+        self.authorize(token)
         self._throttle = throttle
         self._base = base_url.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {token}", "Accept": JSON}
         self._urls: dict[str, URL] = {}
         self.bytes_moved = 0
 
-    def authorize(self, token: str) -> None:
+    def authorize(self, token: str | Callable[[], str]) -> None:
         """Ask with another token from now on."""
-        self._headers["Authorization"] = f"Bearer {token}"
+        self._token = token if callable(token) else lambda: token
 
     async def call(
         self,
@@ -191,7 +203,7 @@ class Peer:
         body: bytes | None,
         own_headers: Mapping[str, str] = NO_HEADERS,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        headers = dict(self._headers)
+        headers = {"Authorization": f"Bearer {self._token()}", "Accept": JSON}
         if exchange.has_body:
             headers["Content-Type"] = exchange.takes[0]
         headers |= own_headers
@@ -321,8 +333,8 @@ def _failed(error: Exception) -> PeerFailed:
     kinds: tuple[tuple[type[Exception], Reason, str], ...] = (
         (TimeoutError, "timeout", "no answer in time"),
         (aiohttp.ClientConnectorDNSError, "dns", "the name is not known"),
-        (aiohttp.ClientSSLError, "tls", "the TLS connection was not accepted"),
-        (ssl.SSLError, "tls", "the TLS connection was not accepted"),
+        (aiohttp.ClientSSLError, "tls", _tls_detail(error)),
+        (ssl.SSLError, "tls", _tls_detail(error)),
         (socket.gaierror, "dns", "the name is not known"),
         (ConnectionRefusedError, "refused", "nobody listens there"),
         (aiohttp.ClientConnectorError, "refused", "no connection"),
@@ -330,6 +342,7 @@ def _failed(error: Exception) -> PeerFailed:
         (aiohttp.ClientPayloadError, "reset", "the answer was cut short"),
         (aiohttp.ClientConnectionError, "reset", "the connection broke"),
         (ConnectionError, "reset", "the connection broke"),
+        (OutOfReach, "forbidden_address", "central may not go to this address (--node-net)"),
         (OSError, "unreachable", "no way leads there"),
         (ValueError, "bad_http", "the address is not a URL"),
     )
@@ -341,3 +354,10 @@ def _failed(error: Exception) -> PeerFailed:
         if isinstance(error, kind):
             return PeerFailed(reason, text)
     return PeerFailed("bad_http", f"{type(error).__name__}: {error}")
+
+
+def _tls_detail(error: Exception) -> str:
+    """What was wrong with the other side's certificate, or with its TLS."""
+    under = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    why = getattr(under, "verify_message", None) or getattr(under, "reason", None) or ""
+    return f"the TLS connection was not accepted: {visible(str(why).lower().replace('_', ' '))}"

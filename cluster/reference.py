@@ -13,7 +13,7 @@ import msgspec
 
 from cluster.exchange import JSON, Exchange, Nothing
 from cluster.problem import CODES
-from cluster.settings import PREFIX
+from cluster.settings import PREFIX, settings_of
 from cluster.shape import meaning
 
 AnyExchange = Exchange[Any, Any]
@@ -67,7 +67,8 @@ def settings_section(program: str, command: str, kind: type[msgspec.Struct]) -> 
     _, schemas = _schemas([kind])
     schema = schemas[kind.__name__]
     rows = []
-    for name, field in schema["properties"].items():
+    for name in settings_of(kind):
+        field = schema["properties"][name]
         about = field.get("description", "")
         shape = {key: value for key, value in field.items() if key != "description"}
         if "anyOf" in shape:  # what may be left out has no default; `null` cannot be written
@@ -94,7 +95,7 @@ def _exchange(exchange: AnyExchange) -> list[str]:
     schema = _schemas([exchange.ask])[1][exchange.ask.__name__]
     properties = schema.get("properties", {})
     in_path = [name for name in properties if f"{{{name}}}" in exchange.path]
-    lines = [f"{exchange.summary}.{' No token is needed.' if exchange.public else ''}", ""]
+    lines = [f"{exchange.summary}.{_who(exchange)}", ""]
     if exchange.has_body and exchange.takes != (JSON,):
         lines += [f"Body: {_types(exchange.takes)}, at most {exchange.body_max:,} bytes.", ""]
     elif exchange.has_body and len(properties) > len(in_path):
@@ -115,6 +116,13 @@ def _exchange(exchange: AnyExchange) -> list[str]:
         refusals = ", ".join(f"`{code}` ({CODES[code][0]})" for code in exchange.refusals)
         lines += ["", f"Refusals: {refusals}."]
     return lines
+
+
+def _who(exchange: AnyExchange) -> str:
+    """Who may ask, where that is not as always."""
+    if exchange.public:
+        return " No token is needed."
+    return f" A {' or '.join(exchange.also)} may ask as well." if exchange.also else ""
 
 
 def _fields(schema: Schema) -> list[tuple[str, str, str]]:

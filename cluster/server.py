@@ -11,6 +11,7 @@ import logging
 import re
 import signal
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -20,11 +21,12 @@ from aiohttp.typedefs import Handler, Middleware
 
 from cluster.compression import NAME, WORTH_BYTES, NotCompressed, compress, decompress
 from cluster.exchange import JSON, AskT, Exchange, ReplyT
-from cluster.gate import Gate
 from cluster.handler import Runner, problem_response
 from cluster.logs import GREETING
 from cluster.problem import Refusal
 from cluster.shape import wording
+from cluster.trust.gate import Gate, permit
+from cluster.trust.keyring import Keyring
 
 log = logging.getLogger(__name__)
 encode = msgspec.json.encode
@@ -48,6 +50,7 @@ def serve(
     """The route of an exchange: reads the ask, calls the handler, writes its reply."""
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
+        permit(request, exchange)
         reply = await handler(request, await _ask(request, exchange))
         if isinstance(reply, web.StreamResponse):
             return reply
@@ -164,11 +167,12 @@ def fence(gate: Gate | str, exchanges: tuple[Exchange[Any, Any], ...]) -> Middle
     `gate`: or the one token that opens everything.
     """
     public = {exchange.path for exchange in exchanges if exchange.public}
-    gate = Gate(gate) if isinstance(gate, str) else gate
+    gate = Gate(Keyring.of(gate)) if isinstance(gate, str) else gate
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
+            gate.check_site(request)
             if request.path not in public:
                 gate.admit(request)
             return await handler(request)
@@ -202,10 +206,11 @@ def bind(host: str, port: int) -> socket.socket:
         raise PortTaken(f"there is no port {port}; ports go from 0 to 65535") from None
 
 
-def base_url(listener: socket.socket) -> str:
-    """The http URL of a listening socket, with the port that it really got."""
+def base_url(listener: socket.socket, tls: ssl.SSLContext | None = None) -> str:
+    """The URL of a listening socket, with the port that it really got."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme, name = "https" if tls else "http", f"[{host}]" if ":" in host else host
+    return f"{scheme}://{name}:{port}"
 
 
 def runner_of(app: web.Application) -> Runner:
@@ -220,7 +225,12 @@ def runner_of(app: web.Application) -> Runner:
     )
 
 
-async def run(app: web.Application, listener: socket.socket, greeting: str) -> None:
+async def run(
+    app: web.Application,
+    listener: socket.socket,
+    greeting: str,
+    tls: ssl.SSLContext | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT, or until a background task of the app crashes.
 
     The crash comes out of here as an exception group: a service never runs on without a part.
@@ -232,7 +242,7 @@ async def run(app: web.Application, listener: socket.socket, greeting: str) -> N
     runner = runner_of(app)
     try:
         await runner.setup()
-        await web.SockSite(runner, listener).start()
+        await web.SockSite(runner, listener, ssl_context=tls).start()
         log.info(greeting, extra={"event": GREETING})
         await stop.wait()
         log.info("stopping", extra={"event": "stopping"})

@@ -71,7 +71,7 @@ def load_beside(
 
     `flags`: only these settings are flags; all can be in the file and the environment.
     """
-    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    fields = settings_of(kind)
     shown = {name: each for name, each in fields.items() if flags is None or name in flags}
     parser = _parser(kind, program, command, shown)
     add(parser)
@@ -79,6 +79,13 @@ def load_beside(
     set_by = {key: value for key, value in given.items() if key in shown or key == "config"}
     own = {key: value for key, value in given.items() if key not in set_by}
     return _load(kind, program, set_by, environ, fields), argparse.Namespace(**own)
+
+
+def settings_of(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """A program's own settings, then those that it shares with others."""
+    found = msgspec.structs.fields(kind)
+    own = sorted(found, key=lambda field: field.name not in kind.__annotations__)
+    return {field.name: field for field in own}
 
 
 def _load(
@@ -199,12 +206,3 @@ def parse_servers(texts: Sequence[str]) -> list[Server]:
         return [Server.parse(text) for text in texts]
     except ValueError as error:
         raise SettingsWrong(f"--ntp: {error}") from None
-
-
-def check_host(host: str) -> None:
-    """SettingsWrong for an address that others can reach: that needs TLS."""
-    if not LOOPBACK.match(host):
-        raise SettingsWrong(
-            f"--host {host}: without TLS this service listens on loopback only "
-            "(127.0.0.1, ::1, localhost); reach it through an SSH tunnel or a VPN's local end"
-        )

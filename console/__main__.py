@@ -10,7 +10,8 @@ import sys
 from cluster.lifeline import hold_lifeline
 from cluster.settings import TOKEN_VARIABLE, SettingsWrong, load
 from cluster.text import visible
-from cluster.token import read_token
+from cluster.trust.member import open_tls
+from cluster.trust.tokens import read_token
 from console.plain.program import run
 from console.plain.words import WORDS
 from console.settings import ConsoleSettings
@@ -32,7 +33,7 @@ def main() -> int:
         return USAGE
     try:
         settings = load(ConsoleSettings, "console", argv, os.environ)
-        secret = read_token(settings.token_file, os.environ)
+        secret, tls = read_token(settings.token_file, os.environ), open_tls(settings)
     except SettingsWrong as wrong:
         print(f"console: {wrong}", file=sys.stderr)
         return USAGE
@@ -50,7 +51,7 @@ def main() -> int:
     from console.app import ConsoleApp  # Textual reads the environment when it is imported
 
     token_from = settings.token_file or f"{TOKEN_VARIABLE} (environment)"
-    app = ConsoleApp(settings, secret, token_from=token_from, alone=True)
+    app = ConsoleApp(settings, secret, tls=tls.calling, token_from=token_from, alone=True)
     app.run()
     return app.return_code or 0
 

@@ -9,6 +9,7 @@ import gc
 import os
 import random
 import signal
+import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -79,6 +80,7 @@ class ConsoleApp(Desk):
         settings: ConsoleSettings,
         token: str,
         *,
+        tls: ssl.SSLContext | None = None,
         token_from: str = "TIDEHOLD_TOKEN",
         deaf_s: float = DEAF_S,
         hold_order_s: float = HOLD_ORDER_S,
@@ -90,6 +92,7 @@ class ConsoleApp(Desk):
         self.token_from = token_from
         super().__init__(deaf_s=deaf_s, hold_order_s=hold_order_s)
         self._token = token
+        self._tls = tls
         self._backoff = backoff or Backoff(RETRY_FIRST_S, RETRY_MAX_S, random.Random())
         self._lost_s = lost_s
         self._may_freeze = alone
@@ -111,7 +114,7 @@ class ConsoleApp(Desk):
         return [*super().get_line_filters(), *own]
 
     async def on_load(self) -> None:
-        self._session = open_session()
+        self._session = open_session(self._tls)
         central = self.settings.central.rstrip("/")
         self._peer = peer = Peer(self._session, central, self._token)
         address = central.partition("://")[2]

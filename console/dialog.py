@@ -15,7 +15,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input
 
 from cluster.settings import SettingsWrong
-from cluster.token import check_token
+from cluster.trust.tokens import check_token
 from console import format as fmt
 from console.model import Line
 from console.questions import Question

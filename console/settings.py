@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 import msgspec
 
 from cluster.protocol.central import Url
-from cluster.settings import Text
+from cluster.trust.settings import CallerSettings
 
 ThemeName = Literal["dark", "light", "ansi", "contrast"]
 
 
-class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ConsoleSettings(CallerSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The console: shows the fleet live, starts pulls and pushes.
 
     With a word it prints plain lines instead: status, pull, push, cancel, nodes, journal (each has
@@ -18,7 +18,6 @@ class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """
 
     central: Annotated[Url, msgspec.Meta(description="central's address")] = "http://127.0.0.1:8100"
-    token_file: Annotated[Text | None, msgspec.Meta(description="file with the token")] = None
     read_only: Annotated[
         bool, msgspec.Meta(description="only look: nothing can be started or changed")
     ] = False

@@ -9,12 +9,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from cluster.exchange import Role
 from cluster.protocol.views import (
     CentralStatus,
     Delta,
     JournalLine,
     NodeView,
-    Role,
     Run,
     RunKind,
     Snapshot,

@@ -32,8 +32,12 @@ PROTOCOL = """\
 Written by `make docs` from cluster/protocol; do not edit. The same is served as OpenAPI 3.1 at
 `/openapi.json` of each service.
 
-Every request carries `Authorization: Bearer TOKEN`; only `/healthz` does without. A `GET` has no
-effect: at central, a viewer's token opens every `GET`, and anything else is `forbidden` to it.
+Every request carries `Authorization: Bearer TOKEN`; only `/healthz` does without. The token stands
+for a role: an operator may do everything, a viewer may `GET`, which never has an effect, central
+may ask a node everything, a node may only say hello to central. More is `forbidden`. Ten wrong
+tokens of one address in a minute, and nobody new is let in from there (`too_many_requests`).
+Requests that a page of another site has made are refused: by their `Origin` (`foreign_origin`)
+and, without TLS, by a `Host` that is not this machine (`foreign_host`).
 Values stand in the path, in the query (`GET`, `DELETE`) or in a JSON body (`POST`, `PATCH`), each
 in one place only; unknown and ill-typed ones are refused. Bodies are sent without
 `Content-Encoding` or, where it helps, as `zstd`; answers come so where the request says
@@ -90,9 +94,15 @@ Lists are repeated flags, TOML arrays, or separated by commas in the environment
 wrong is named by where it was written. `--help` shows the same.
 
 The token comes from `TIDEHOLD_TOKEN` or `--token-file FILE` (mode 0600): 16 or more printable
-ASCII characters; `openssl rand -hex 32` makes one. It is never a flag. Central may have a second
-one, of those who may only look, from `TIDEHOLD_VIEWER_TOKEN` or `--viewer-token-file FILE`; a
-viewer gives it to the console as the token.
+ASCII characters; `openssl rand -hex 32` makes one. It is never a flag. A service may have others
+of those who may only look, from `TIDEHOLD_VIEWER_TOKEN` or `--viewer-token-file FILE`; a
+viewer gives it to the console as the token. `--node-token-file` and `--central-token-file` part
+what nodes bring to central from what central brings to nodes.
+
+A token file has a token a line, with `node=NAME` where it is one node's and `until=TIME` where it
+ends; the first that holds is brought to others, all are let in, and a changed file is taken up
+within a second or two ([operations](operations.md#tokens)). `sha256:HEX` in a token's place lets
+it in without telling it.
 """
 
 EXIT_CODES = """\

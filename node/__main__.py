@@ -6,8 +6,8 @@ from pathlib import Path
 
 from cluster.program import Launch, run_program
 from cluster.server import base_url, bind, run
-from cluster.settings import check_host, load
-from cluster.token import read_token
+from cluster.settings import load
+from cluster.trust.member import check_host, open_trust
 from node.app import build_app
 from node.clock_command import clock_command
 from node.settings import NodeSettings
@@ -15,16 +15,17 @@ from node.settings import NodeSettings
 
 def prepare() -> Launch:
     settings = load(NodeSettings, "node", sys.argv[1:], os.environ)
-    check_host(settings.host)
-    secret = read_token(settings.token_file, os.environ)
+    trust = open_trust("node", settings, os.environ)
+    check_host(settings.host, trust.tls)
     listener = bind(settings.host, settings.port)
-    url = base_url(listener)
-    app = build_app(settings, secret, url)
+    tls = trust.tls.serving
+    url = base_url(listener, tls)
+    app = build_app(settings, trust, url)
     return Launch(
         Path(settings.data),
         settings.name,
         settings.log_level,
-        lambda: run(app, listener, f"node {settings.name} listens on {url}"),
+        lambda: run(app, listener, f"node {settings.name} listens on {url}", tls),
     )
 
 

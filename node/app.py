@@ -21,6 +21,8 @@ from cluster.peer import Peer, open_session
 from cluster.protocol.node import APPEND, EXCHANGES
 from cluster.server import fence
 from cluster.settings import parse_servers
+from cluster.trust.member import Trust
+from cluster.trust.renewal import tell_log
 from node.api import PARTS, Parts, routes
 from node.disk import DiskWatch
 from node.first_sync import tell_at_first_sync
@@ -35,9 +37,15 @@ from node.store import open_node_store
 CENTRAL_NTP_PORT = 8123
 
 
-def build_app(settings: NodeSettings, token: str, url: str) -> web.Application:
-    """A node's application. `url`: where it listens. SettingsWrong for a wrong --ntp."""
-    app = web.Application(middlewares=[fence(token, EXCHANGES)], client_max_size=APPEND.body_max)
+def build_app(settings: NodeSettings, trust: Trust | str, url: str) -> web.Application:
+    """A node's application. `url`: where it listens. SettingsWrong for a wrong --ntp.
+
+    `trust`: or the one token that opens everything.
+    """
+    trust = Trust.of(trust) if isinstance(trust, str) else trust
+    app = web.Application(
+        middlewares=[fence(trust.gate(), EXCHANGES)], client_max_size=APPEND.body_max
+    )
     app.add_routes(routes())
     servers = time_servers(settings)
 
@@ -53,11 +61,11 @@ def build_app(settings: NodeSettings, token: str, url: str) -> web.Application:
             store = await stack.enter_async_context(
                 open_node_store(Path(settings.data), settings.name, clock)
             )
-            session = await stack.enter_async_context(open_session())
+            session = await stack.enter_async_context(open_session(trust.tls.calling))
             tasks = await stack.enter_async_context(background())
             boot, greeter = secrets.token_hex(4), None
             if settings.central is not None:
-                peer = Peer(session, settings.central, token)
+                peer = Peer(session, settings.central, trust.keyring.bring)
                 greeter = Greeter(peer, settings.name, settings.advertise or url, boot)
                 tasks.start(greeter.run(), "greeter")
             generator = Generator(
@@ -67,6 +75,7 @@ def build_app(settings: NodeSettings, token: str, url: str) -> web.Application:
                 tasks.start(follower.run(), "clock")
             watch = Watch(clock, remembered, follower.hurry if follower else None)
             tasks.start(watch.run(), "clock watch")
+            tasks.start(trust.renew(tell_log), "renewal")
             tasks.start(tell_at_first_sync(clock, store, synced), "first sync")
             tasks.start(generator.run(clock, synced if follower else None), "generator")
             limits = Limits(settings.keep_days, settings.keep_bytes)

@@ -9,9 +9,10 @@ from cluster.protocol.central import Url
 from cluster.protocol.node import Rate, SourceKind
 from cluster.record import NodeName
 from cluster.settings import Host, LogLevel, Port, Text
+from cluster.trust.settings import MemberSettings
 
 
-class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NodeSettings(MemberSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A local node: collects records, keeps them, and serves them to central."""
 
     name: Annotated[NodeName, msgspec.Meta(description="this node's name in the cluster")]
@@ -40,7 +41,6 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         tuple[ServerAddress, ...],
         msgspec.Meta(description="NTP server HOST[:PORT], several times; default: central's 8123"),
     ] = ()
-    token_file: Annotated[Text | None, msgspec.Meta(description="file with the token")] = None
     log_level: LogLevel = "INFO"
     skew_ms: Annotated[
         float,

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from cluster.logs import logging_to
-from cluster.token import make_token
+from cluster.trust.tokens import make_token
 
 
 class FolderUnusable(Exception):

@@ -217,6 +217,7 @@ HELLO = Exchange(
     "/v1/nodes",
     Hello,
     NodeView,
+    also=("node",),
     refusals=("name_taken", "node_removed"),
 )
 NODE = Exchange("One node", "GET", "/v1/nodes/{name}", Named, NodeView, refusals=("unknown_node",))

@@ -10,6 +10,7 @@ import msgspec
 
 from cluster.clock.state import ClockSummary
 from cluster.clock.verdict import ClockWord
+from cluster.exchange import Role
 from cluster.protocol.node import SourceState
 from cluster.protocol.shared import Count, Disk
 from cluster.record import NodeName, Timestamp
@@ -20,7 +21,6 @@ Agreement = Literal["in_sync", "behind", "diverged", "unknown"]
 RunKind = Literal["pull", "push"]
 RunState = Literal["queued", "waiting", "running", "succeeded", "failed", "cancelled"]
 Level = Literal["info", "warning", "error"]
-Role = Literal["operator", "viewer"]
 
 
 class Run(msgspec.Struct, frozen=True, gc=False, kw_only=True):

@@ -10,7 +10,8 @@ from cluster.peer import Peer, PeerFailed, open_session
 from cluster.protocol.views import RunKind
 from cluster.settings import SettingsWrong, load_beside
 from cluster.text import visible
-from cluster.token import read_token
+from cluster.trust.member import open_tls
+from cluster.trust.tokens import read_token
 from console.commands import NOT_REACHED, Commands, explain
 from console.plain import journal, moves, nodes, status
 from console.plain.fleet import ask_fleet
@@ -21,7 +22,7 @@ from console.plain.page import Page, Unwritable
 from console.plain.words import WORDS
 from console.settings import ConsoleSettings
 
-FLAGS = ("central", "token_file", "ascii")
+FLAGS = ("central", "token_file", "tls_ca", "tls_cert", "tls_key", "ascii")
 READING = ("status", "journal")
 CHANGING = ("pull", "push", "cancel")
 OK, NOT_SO, USAGE, AWAY, INTERRUPTED = 0, 1, 2, 3, 130
@@ -92,7 +93,7 @@ def _what_failed(failed: PeerFailed, word: str) -> str:
 async def _connected(
     word: str, settings: ConsoleSettings, token: str, page: Page, given: Namespace
 ) -> int:
-    async with open_session() as session:
+    async with open_session(open_tls(settings).calling) as session:
         peer = Peer(session, settings.central, token)
         return await carry_out(word, peer, page, given)
 

@@ -13,7 +13,7 @@ from cluster.lifeline import hold_lifeline
 from cluster.logs import Readable
 from cluster.server import PortTaken, base_url, bind, run
 from cluster.settings import TOKEN_VARIABLE, SettingsWrong, load
-from cluster.token import read_token
+from cluster.trust.tokens import read_token
 from console.web.app import make_app
 from console.web.settings import HOST, WebSettings, make_key, take_key
 
@@ -40,7 +40,11 @@ def main() -> int:
     if key is None:  # who gave one knows it, and may keep our lines where others can read them
         key = make_key()
         print(f"The console is at {url}/?key={key}", flush=True)
-    argv = [sys.executable, "-m", "console", f"--central={settings.central}"]
+    tls = {"ca": settings.tls_ca, "cert": settings.tls_cert, "key": settings.tls_key}
+    argv = [
+        *(sys.executable, "-m", "console", f"--central={settings.central}"),
+        *(f"--tls-{name}={path}" for name, path in tls.items() if path is not None),
+    ]
     app = make_app(key, listener.getsockname()[1], argv, {TOKEN_VARIABLE: token})
     asyncio.run(run(app, listener, f"serving the console of {settings.central} on {url}"))
     return 0

@@ -7,18 +7,18 @@ from typing import Annotated
 import msgspec
 
 from cluster.protocol.central import Url
-from cluster.settings import KEY_VARIABLE, Port, SettingsWrong, Text
+from cluster.settings import KEY_VARIABLE, Port, SettingsWrong
+from cluster.trust.settings import CallerSettings
 
 HOST = "127.0.0.1"  # without TLS, nowhere else
 KEY_LENGTH = 43  # 256 bits in base64
 
 
-class WebSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class WebSettings(CallerSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The console in a browser on this machine; TIDEHOLD_CONSOLE_... variables hold in each tab."""
 
     central: Annotated[Url, msgspec.Meta(description="central's address")] = "http://127.0.0.1:8100"
     port: Port = 8180
-    token_file: Annotated[Text | None, msgspec.Meta(description="file with the token")] = None
 
 
 def make_key() -> str:

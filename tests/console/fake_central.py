@@ -17,7 +17,6 @@ from msgspec.structs import replace
 from cluster.clock.state import ClockState, ClockSummary
 from cluster.clock.verdict import Limits, word_of
 from cluster.exchange import Nothing
-from cluster.gate import Gate, role_of
 from cluster.problem import Refusal
 from cluster.protocol import central
 from cluster.protocol.node import SourceState
@@ -39,6 +38,8 @@ from cluster.protocol.views import (
     TimeService,
 )
 from cluster.server import fence, serve
+from cluster.trust.gate import Gate, role_of
+from cluster.trust.keyring import Keyring
 
 TOKEN = "0123456789abcdef-test"
 VIEWER_TOKEN = "a-token-that-may-only-look"
@@ -106,7 +107,7 @@ class FakeCentral:
 
     async def start(self) -> None:
         app = web.Application(
-            middlewares=[fence(Gate(self.token, self.viewer_token), central.EXCHANGES)]
+            middlewares=[fence(Gate(Keyring.of(self.token, self.viewer_token)), central.EXCHANGES)]
         )
         app.add_routes(
             [

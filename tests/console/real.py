@@ -15,6 +15,7 @@ from cluster.protocol import central
 from cluster.protocol import node as node_protocol
 from cluster.protocol.views import NodeView
 from cluster.server import base_url, bind, runner_of
+from cluster.trust.member import Trust
 from node import app as node_app
 from node.settings import NodeSettings
 from tests.world import TOKEN, lines, until
@@ -39,7 +40,7 @@ class Fleet:
             data=str(self._folder / "central"), ntp_port=0, poll_interval=POLL_S
         )
         self.url = await self._serve(
-            "central", central_app.build_app(settings, TOKEN, viewer_token)
+            "central", central_app.build_app(settings, Trust.of(TOKEN, viewer_token))
         )
         self._peer = Peer(self._session, self.url, TOKEN)
 

@@ -10,12 +10,14 @@ import pytest
 from aiohttp import ClientSession
 from yarl import URL
 
+from central.settings import CentralSettings
 from cluster.exchange import Exchange, Nothing
 from cluster.peer import Peer, PeerFailed, open_session
 from cluster.protocol import central
 from cluster.protocol.views import Delta, JournalLine, Snapshot
 from cluster.settings import SettingsWrong
-from cluster.token import read_viewer_token
+from cluster.trust.member import open_trust
+from cluster.trust.tokens import read_viewer_tokens
 from tests.console.real import Fleet, real_fleet
 from tests.protocol.conftest import Api
 from tests.world import TOKEN, until
@@ -213,13 +215,11 @@ async def test_the_journal_is_read_backwards_page_by_page(fleet: Fleet) -> None:
 
 
 def test_a_viewers_token_is_another_one() -> None:
-    environ = {"TIDEHOLD_VIEWER_TOKEN": VIEWER}
-    assert read_viewer_token(None, environ, TOKEN) == VIEWER
-    assert read_viewer_token(None, {}, TOKEN) is None
-    with pytest.raises(SettingsWrong, match="the operator's"):
-        read_viewer_token(None, environ, VIEWER)
-    with pytest.raises(SettingsWrong, match="16 or more"):
-        read_viewer_token(None, {"TIDEHOLD_VIEWER_TOKEN": "short"}, TOKEN)
+    settings, environ = CentralSettings(data="d"), {"TIDEHOLD_TOKEN": TOKEN}
+
+    for viewer, says in ((TOKEN, "stands for operator and viewer"), ("short", "16 or more")):
+        with pytest.raises(SettingsWrong, match=says):
+            open_trust("central", settings, environ | {"TIDEHOLD_VIEWER_TOKEN": viewer})
 
 
 def test_a_viewers_token_may_be_in_a_file_of_ones_own(tmp_path: Path) -> None:
@@ -229,7 +229,9 @@ def test_a_viewers_token_may_be_in_a_file_of_ones_own(tmp_path: Path) -> None:
     file.chmod(0o600)
     environ = {"TIDEHOLD_VIEWER_TOKEN": "another-token-of-viewers"}
 
-    assert read_viewer_token(str(file), environ, TOKEN) == VIEWER
+    tokens = read_viewer_tokens(str(file), environ)
+    assert tokens is not None
+    assert tokens.for_node() == VIEWER
     file.chmod(0o644)
     with pytest.raises(SettingsWrong, match="others can read it"):
-        read_viewer_token(str(file), environ, TOKEN)
+        read_viewer_tokens(str(file), environ)

@@ -13,9 +13,10 @@ from central.settings import CentralSettings
 from cluster.settings import (
     SettingsT,
     SettingsWrong,
-    check_host,
     load,
 )
+from cluster.trust.member import check_host
+from cluster.trust.tls import Tls, TlsFiles
 from console.settings import ConsoleSettings
 from node.settings import NodeSettings
 
@@ -26,6 +27,7 @@ PROGRAMS: dict[str, Any] = {
     "console": ConsoleSettings,
 }
 SECRET = "0123456789abcdef"
+NO_TLS = Tls(TlsFiles())
 
 
 def node(*flags: str, environ: dict[str, str] | None = None) -> NodeSettings:
@@ -246,7 +248,7 @@ def test_help_lists_every_setting(program: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.255.0.7", "::1", "localhost"])
 def test_loopback_needs_no_more(host: str) -> None:
-    check_host(host)
+    check_host(host, NO_TLS)
 
 
 @pytest.mark.parametrize(
@@ -266,4 +268,4 @@ def test_loopback_needs_no_more(host: str) -> None:
 def test_every_other_address_is_refused(host: str) -> None:
     """Without TLS nobody else may reach the service."""
     with pytest.raises(SettingsWrong, match=r"loopback only"):
-        check_host(host)
+        check_host(host, NO_TLS)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cluster.settings import SettingsWrong
-from cluster.token import make_token, read_token
+from cluster.trust.tokens import make_token, read_token
 
 SECRET = "0123456789abcdef"
 
@@ -52,11 +52,18 @@ def test_a_token_file_that_others_can_open_is_refused(tmp_path: Path, mode: int)
     ("content", "says"),
     [
         (None, "No such file"),
-        (b"", "16 or more printable"),
-        (b"\n", "16 or more printable"),
+        (b"", "a token is needed in it"),
+        (b"\n# none\n", "a token is needed in it"),
         (b"short", "16 or more printable"),
         (b"\xff" * 32, "not a token"),
-        (b"0123456789abcdef\n0123456789abcdef\n", "16 or more printable"),
+        (b"0123456789abcdef\nshort\n", "line 2: a token is 16 or more printable"),
+        (b"0123456789abcdef 0123456789abcdef", "only node=NAME and until=TIME"),
+        (b"0123456789abcdef until=2026-12-01", "a time with a zone"),
+        (b"0123456789abcdef until=soon", "a time with a zone"),
+        (b"0123456789abcdef node=../up", "only node=NAME"),
+        (b"0123456789abcdef until=2020-01-01T00:00:00Z", "holds for everybody now"),
+        (b"0123456789abcdef node=n1", "holds for everybody now"),
+        (b"sha256:" + b"0" * 64, "holds for everybody now"),
     ],
 )
 def test_a_token_file_that_is_none_is_refused(
@@ -98,5 +105,5 @@ def test_half_a_token_is_told_by_its_place(tmp_path: Path) -> None:
     file.touch(mode=0o600)
     file.write_text("half")
 
-    with pytest.raises(SettingsWrong, match=f"^{file}: a token is 16 or more"):
+    with pytest.raises(SettingsWrong, match=f"^{file}, line 1: a token is 16 or more"):
         make_token(file)
