@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -29,8 +29,7 @@ from cluster.clock.sample import Server
 from cluster.clock.verdict import Limits
 from cluster.clock.watch import Watch
 from cluster.peer import Peer, open_session
-from cluster.problem import Refusal
-from cluster.protocol.central import EXCHANGES, JournalAsk
+from cluster.protocol.central import EXCHANGES
 from cluster.server import PortTaken, fence
 from cluster.settings import LOOPBACK, parse_servers
 from cluster.throttle import UNLIMITED
@@ -67,7 +66,8 @@ async def _parts(
         clock = _clock(servers, folder)
         board = Board()
         journal = Journal(store.database, clock.now_us, board.show_line)
-        stack.push_async_callback(_last_lines, journal)
+        await journal.load()
+        stack.push_async_callback(journal.close)
         session = await stack.enter_async_context(open_session(trust.tls.calling, reach))
         try:
             server = await stack.enter_async_context(
@@ -103,8 +103,6 @@ async def _parts(
         watch = Watch(clock, folder / MEMORY_FILE, follower.hurry if follower else None)
         tasks.start(watch.run(), "clock watch")
         fleet = Fleet(context)
-        for line in await journal.lines(JournalAsk()):
-            board.show_line(line)
         tasks.start(journal.run(), "journal")
         tasks.start(trust.renew(partial(_tell_renewed, journal)), "renewal")
         journal.write("info", "central-started", "central started")
@@ -127,11 +125,6 @@ def _tell_renewed(journal: Journal, renewed: bool, text: str) -> None:
         journal.write("info", "keys-renewed", text)
     else:
         journal.write("error", "keys-wrong", text)
-
-
-async def _last_lines(journal: Journal) -> None:
-    with suppress(Refusal):  # the log file has them too
-        await journal.flush()
 
 
 async def _end_streams(app: web.Application) -> None:

@@ -1,5 +1,7 @@
 """The journal: numbered lines of what the services did, in central's database and in its log.
 
+Each stored line is a link of a chain (`cluster.chain`): what is done to it later can be found out.
+
 Writing a line never waits; a task of its own stores what has gathered, in order, and shows it to
 the consoles once it has its number. While the database cannot store, lines wait here; the log
 file has them already.
@@ -10,10 +12,13 @@ import logging
 import sqlite3
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from random import Random
 
+from cluster import chain
 from cluster.backoff import Backoff
+from cluster.chain import Head
 from cluster.database import Database
 from cluster.problem import Refusal
 from cluster.protocol.central import JournalAsk
@@ -29,7 +34,7 @@ _LEVELS: dict[str, int] = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
-_INSERT = "INSERT INTO journal (ts, level, kind, node, text) VALUES (?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO journal (ts, level, kind, node, text, hash) VALUES (?, ?, ?, ?, ?, ?)"
 _COLUMNS = "seq, ts, level, kind, node, text"
 
 Unnumbered = tuple[int, Level, str, str | None, str]
@@ -46,6 +51,14 @@ class Journal:
         self._show = show
         self._waiting: deque[Unnumbered] = deque(maxlen=WAITING_MAX)
         self._written = asyncio.Event()
+        self.head = chain.EMPTY  # of what is stored
+
+    async def load(self) -> None:
+        """Take the chain up where it ends; the lines that `show` gets are the latest ones."""
+        self.head = await self._database.read(chain.head)
+        log.info("the journal begins", extra={"event": "journal-head", "head": str(self.head)})
+        for line in await self.lines(JournalAsk()):
+            self._show(line)
 
     def write(self, level: Level, kind: str, text: str, node: str | None = None) -> None:
         """Note what happened. `kind` is a stable word for programs, `text` is for people."""
@@ -73,22 +86,32 @@ class Journal:
         if not lines:
             return
         try:
-            first = await self._database.write(partial(_store, list(lines)))
+            self.head, first = await self._database.write(partial(_store, list(lines)))
         except Refusal:
             self._waiting = deque([*lines, *self._waiting], maxlen=WAITING_MAX)
             raise
         for seq, (ts, level, kind, node, text) in enumerate(lines, first):
             self._show(JournalLine(seq=seq, ts=ts, level=level, kind=kind, node=node, text=text))
 
+    async def close(self) -> None:
+        """Store what waits, if the database can, and log where the chain ends."""
+        with suppress(Refusal):  # the log file has the lines too
+            await self.flush()
+        log.info("the journal ends", extra={"event": "journal-head", "head": str(self.head)})
+
     async def lines(self, ask: JournalAsk) -> list[JournalLine]:
         """Past lines, the oldest first."""
         return await self._database.read(partial(_select, ask))
 
 
-def _store(lines: list[Unnumbered], sql: sqlite3.Connection) -> int:
-    """The number of the first line; the others follow without gaps."""
-    numbers = [sql.execute(_INSERT, line).lastrowid for line in lines]
-    return int(numbers[0] or 0)
+def _store(lines: list[Unnumbered], sql: sqlite3.Connection) -> tuple[Head, int]:
+    """The head, and the number of the first line; the others follow without gaps."""
+    last = chain.head(sql).hash
+    numbers = []
+    for line in lines:
+        last = chain.link(last, *line)
+        numbers.append(sql.execute(_INSERT, (*line, last)).lastrowid or 0)
+    return Head(numbers[-1], last), numbers[0]
 
 
 def _select(ask: JournalAsk, sql: sqlite3.Connection) -> list[JournalLine]:

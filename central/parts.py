@@ -50,6 +50,7 @@ class Parts:
             time=TimeService(server.port, server.answered, server.limited, server.ignored),
             disk=Disk(database.size(), usage.free, usage.total),
             uptime_s=uptime_s,
+            journal_head=str(context.journal.head),
         )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from central.standing import Announced, Comparison, Head, Standing, Tidemark
-from cluster import arrival, records, windows
+from cluster import arrival, chain, records, windows
 from cluster.arrival import CheckedPage
 from cluster.damage import proven_digest
 from cluster.database import Database, T, open_database
@@ -62,7 +62,8 @@ _SECOND = (
     "ALTER TABLE nodes ADD COLUMN loss TEXT",
     "ALTER TABLE nodes ADD COLUMN pull_every REAL",
 )
-SCHEMA = schema(0x54484345, _FIRST, _SECOND)  # "THCE"
+_FOURTH = (chain.COLUMN, chain.chain_all)
+SCHEMA = schema(0x54484345, _FIRST, _SECOND, (), _FOURTH)  # "THCE"
 
 _NODE = "SELECT tidemark_epoch, tidemark_position, comparison, head FROM nodes WHERE name = ?"
 _NODES = "SELECT name, url, pull_every FROM nodes WHERE NOT removed ORDER BY name"

@@ -14,7 +14,7 @@ from cluster.database import Database, T, Work
 from cluster.inside import POSITION_MAX, Inconsistent, Inside, open_windows
 from cluster.page_file import PageFile
 from cluster.records import Filter, Page
-from cluster.schema import Schema
+from cluster.schema import Schema, Step
 
 log = logging.getLogger(__name__)
 
@@ -29,13 +29,14 @@ QUARANTINE = """CREATE TABLE quarantine (
             ) STRICT"""
 
 
-def schema(application_id: int, *own: tuple[str, ...]) -> Schema:
-    """The schema of a database with records; `own` are the owner's statements by version."""
-    ours = (records.STATEMENTS, windows.STATEMENTS, ())  # the third is of the node's own
+def schema(application_id: int, *own: tuple[Step, ...]) -> Schema:
+    """The schema of a database with records; `own` are the owner's steps by version."""
+    # The third is of the node's own, the fourth of central's.
+    ours = (records.STATEMENTS, windows.STATEMENTS, (), ())
     later = own + ((),) * (len(ours) - len(own))
     return Schema(
         application_id,
-        tuple((*shared, *statements) for shared, statements in zip(ours, later, strict=True)),
+        tuple((*shared, *steps) for shared, steps in zip(ours, later, strict=True)),
         attach=page_file.ATTACH,
         before=windows.adopt,
         after=windows.fold_new,

@@ -34,20 +34,24 @@ def _leave(sql: sqlite3.Connection) -> None:
     """Nothing to be done."""
 
 
+#: A statement, or what takes more than one: work on the connection.
+Step = str | Callable[[sqlite3.Connection], None]
+
+
 @dataclass(frozen=True)
 class Schema:
     """What makes a file ours, and how it comes to its present shape.
 
-    `migrations[n]` are the statements that lead from version n to n + 1; each version is reached
-    in one transaction together with its number. One that was released is never edited, not even
-    a space of it: files hold these texts, and one that lacks any of them is called damaged.
+    `migrations[n]` are the steps that lead from version n to n + 1; each version is reached in
+    one transaction together with its number. One that was released is never edited, not even a
+    space of it: files hold these texts, and one that lacks any of them is called damaged.
     `attach` is run on every connection; `before` and `after` are plain work, the first and the
     last thing in every transaction. `before` is told whether another connection may have written
     since the last one.
     """
 
     application_id: int
-    migrations: tuple[tuple[str, ...], ...]
+    migrations: tuple[tuple[Step, ...], ...]
     attach: tuple[str, ...] = ()
     before: Callable[[sqlite3.Connection, bool], None] = _leave_alone
     after: Callable[[sqlite3.Connection], None] = _leave
@@ -139,8 +143,11 @@ def _own_version(sql: sqlite3.Connection, schema: Schema) -> int:
 def _migrate(sql: sqlite3.Connection, schema: Schema, number: int) -> None:
     """From version `number` to the next, together with its number."""
     with transaction(sql):
-        for statement in schema.migrations[number]:
-            sql.execute(statement)
+        for step in schema.migrations[number]:
+            if isinstance(step, str):
+                sql.execute(step)
+            else:
+                step(sql)
         sql.execute(f"PRAGMA application_id = {schema.application_id}")
         sql.execute(f"PRAGMA user_version = {number + 1}")
 

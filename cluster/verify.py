@@ -1,9 +1,12 @@
-"""`python -m cluster.verify FILE [--repair]`: is every record in a node.db or central.db whole?
+"""`python -m cluster.verify FILE [--repair] [--head HEAD]`: is a node.db or central.db whole?
 
 Each row's hash is worked out anew from its content, each kept digest from the rows. Without
 --repair nothing is changed, and the service may go on running. With it, and the service stopped,
 damaged rows go to the table `quarantine`: the digests of the two sides then differ by exactly
 these records, so the next pull or push brings them back from the other side.
+
+The chain of central's journal is followed to its end, and compared with a head that was kept
+elsewhere. Nothing can repair it: what was done to it stays to be seen.
 
 Exit codes: 0 all is well (with --repair: now), 1 something is damaged, 2 the file cannot be used.
 """
@@ -18,7 +21,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from cluster import windows
+from cluster import chain, windows
 from cluster.damage import DamagedRow, Tallies, Tally, check_windows, damaged_rows
 from cluster.database import READER_PRAGMAS, REMEDIES
 from cluster.record_set import schema
@@ -34,8 +37,9 @@ from cluster.schema import (
 from cluster.text import visible
 
 OK, DAMAGED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+NODE, CENTRAL = 0x54484E44, 0x54484345
 #: What brings records back, by application_id.
-RETURN = {0x54484E44: "push to this node", 0x54484345: "pull of each node"}
+RETURN = {NODE: "push to this node", CENTRAL: "pull of each node"}
 _REMEDIES = {
     **{code: f"; {remedy}" for code, remedy in REMEDIES.items()},
     sqlite3.SQLITE_CORRUPT: "; move it away: the other side fills a new one",
@@ -51,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     path: Path = options.file
     try:
-        return _repair(path) if options.repair else _verify(path)
+        return (_repair if options.repair else _verify)(path, options.head)
     except DatabaseUnusable as error:
         line = str(error)
     except sqlite3.Error as error:
@@ -75,11 +79,23 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="move damaged records to quarantine and make the digests anew; stop the service first",
     )
+    parser.add_argument(
+        "--head",
+        type=_head,
+        help="what GET /v1/status of central once told as journal_head: the journal must hold it",
+    )
     return parser
 
 
-def _verify(path: Path) -> int:
-    _identify(path)
+def _head(text: str) -> chain.Head:
+    try:
+        return chain.parse_head(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _verify(path: Path, head: chain.Head | None) -> int:
+    application_id = _identify(path)
     # A WAL file needs its -shm beside it; where none can be made, nobody writes either.
     how = "mode=ro" if _has_wal(path) or os.access(path.parent, os.W_OK) else "immutable=1"
     with closing(_connect(path, how)) as sql:
@@ -87,13 +103,14 @@ def _verify(path: Path) -> int:
         sql.execute("BEGIN")  # one state of the file for all that follows
         count, tallies = _examine(sql)
         _print_nodes(sql, tallies)
+        journal = _check_journal(application_id, sql, head)
     if not count and _fit(tallies):
-        return OK
+        return journal
     print(f"damaged: {_summary(count, tallies)}; stop the service and give --repair")
     return DAMAGED
 
 
-def _repair(path: Path) -> int:
+def _repair(path: Path, head: chain.Head | None) -> int:
     application_id = _identify(path)
     with locked(path), closing(_connect(path, "mode=rw")) as sql:
         configure(WRITER_PRAGMAS, sql)
@@ -102,10 +119,11 @@ def _repair(path: Path) -> int:
             count, tallies = _examine(sql, set_aside=True)
             if not count and _fit(tallies) and windows.is_folded(sql):
                 _print_nodes(sql, tallies)
-                return OK
+                return _check_journal(application_id, sql, head)
             _delete_and_rebuild(sql)
             left, now = _examine(sql)
             _print_nodes(sql, now)
+        journal = _check_journal(application_id, sql, head)
     if count:
         print(
             f"{_records(count)} moved to quarantine; the next {RETURN[application_id]} fetches "
@@ -115,7 +133,7 @@ def _repair(path: Path) -> int:
     if left or not _fit(now):
         print(f"still damaged: {_summary(left, now)}")
         return DAMAGED
-    return OK
+    return journal
 
 
 def _identify(path: Path) -> int:
@@ -181,6 +199,21 @@ def _delete_and_rebuild(sql: sqlite3.Connection) -> None:
         windows.rebuild(sql, node)
     sql.execute("DELETE FROM removed")
     sql.execute("UPDATE folded SET position = ?", (windows.last_position(sql),))
+
+
+def _check_journal(application_id: int, sql: sqlite3.Connection, head: chain.Head | None) -> int:
+    """Print a line about central's journal; OK or DAMAGED."""
+    if application_id != CENTRAL:
+        if head is not None:
+            raise DatabaseUnusable("a node has no journal; give --head with central.db")
+        return OK
+    found = chain.examine(sql, head)
+    if found.wrong:
+        print(f"JOURNAL BROKEN: {found.wrong}; it cannot be repaired")
+        return DAMAGED
+    if found.lines:
+        print(f"journal: {found.lines} lines, unbroken, head {found.head}")
+    return OK
 
 
 def _print_nodes(sql: sqlite3.Connection, tallies: Tallies) -> None:

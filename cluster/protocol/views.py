@@ -177,7 +177,8 @@ class TimeService(msgspec.Struct, frozen=True):
 class CentralStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Central itself. `poll_interval_s`: how often each node is asked.
 
-    `runs_at_once`: how many nodes replicate at the same time; `role`: what the asker may do.
+    `runs_at_once`: how many nodes replicate at the same time; `role`: what the asker may do;
+    `journal_head`: number and hash of the journal's last line, to be kept by somebody else.
     """
 
     epoch: str
@@ -195,6 +196,7 @@ class CentralStatus(msgspec.Struct, frozen=True, kw_only=True):
     time: TimeService
     disk: Disk
     uptime_s: float
+    journal_head: str = ""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

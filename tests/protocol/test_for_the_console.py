@@ -1,7 +1,8 @@
 """What central does for consoles: roles, addresses, sources, clocks, polls, the journal."""
 
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from aiohttp import ClientSession
 from yarl import URL
 
 from central.settings import CentralSettings
+from cluster import chain
 from cluster.exchange import Exchange, Nothing
 from cluster.peer import Peer, PeerFailed, open_session
 from cluster.protocol import central
@@ -212,6 +214,19 @@ async def test_the_journal_is_read_backwards_page_by_page(fleet: Fleet) -> None:
         before = page[0].seq
 
     assert [line.seq for line in pages] == [line.seq for line in whole]
+
+
+@pytest.mark.fault(74)
+async def test_the_head_of_the_journal_is_told(fleet: Fleet, tmp_path: Path) -> None:
+    """It is the number and the hash of the last line in the file, for somebody to keep."""
+    await fleet.node("n1")
+
+    async def is_stored() -> bool:
+        status = await fleet.call(central.STATUS, Nothing())
+        with closing(sqlite3.connect(tmp_path / "central" / "central.db")) as sql:
+            return status.journal_head == str(chain.head(sql)) and chain.head(sql).seq > 1
+
+    await until(is_stored, "the head is that of the file")
 
 
 def test_a_viewers_token_is_another_one() -> None:

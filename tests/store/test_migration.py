@@ -1,6 +1,6 @@
 """Files that an earlier version wrote are taken over, with every record in them.
 
-tests/store/version1 and version2 hold dumps of such files, as those versions left them.
+tests/store/version1 to version3 hold dumps of such files, as those versions left them.
 """
 
 import sqlite3
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from central.store import open_central_store
+from cluster import chain
 from cluster.clock.base import RealBase
 from cluster.clock.cluster_clock import ClusterClock
 from cluster.digest import EMPTY, Digest
@@ -28,7 +29,7 @@ def restore(version: str, name: str, file: Path) -> Digest:
     return sum((Digest(1, value) for value in hashes), EMPTY)
 
 
-@pytest.mark.parametrize("version", ["version1", "version2"])
+@pytest.mark.parametrize("version", ["version1", "version2", "version3"])
 async def test_files_of_an_earlier_version_are_taken_over(version: str, tmp_path: Path) -> None:
     """Digests of windows are worked out at once, and both sides are what they were."""
     node_file, central_file = tmp_path / "node" / "node.db", tmp_path / "central" / "central.db"
@@ -47,6 +48,8 @@ async def test_files_of_an_earlier_version_are_taken_over(version: str, tmp_path
         assert counts.as_digest() == at_node
         assert (own, standing.tidemark) == (at_central, None)
         assert await central.nodes() == [("n1", "http://127.0.0.1:1", None)]
+        journal = await central.database.read(chain.examine)
+        assert (journal.lines, journal.wrong) == (3 if version == "version3" else 0, "")
 
     assert check("n1", node_file, central_file).broken == []
     assert len(read_side(node_file, "n1").rows) == 8
