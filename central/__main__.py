@@ -1,4 +1,7 @@
-"""`python -m central`: the one central. `python -m central certs ...`: certificates for TLS."""
+"""`python -m central`: the one central.
+
+`python -m central certs ...`: certificates for TLS. `backup`, `restore`: its database.
+"""
 
 import os
 import sys
@@ -6,10 +9,12 @@ from pathlib import Path
 
 from central.app import build_app
 from central.settings import CentralSettings
+from central.store import FILE, SCHEMA
 from cluster.program import Launch, run_program
 from cluster.server import base_url, bind, run
 from cluster.settings import load
 from cluster.trust.member import check_host, open_trust
+from cluster.upkeep import Upkeep
 
 
 def prepare() -> Launch:
@@ -32,4 +37,6 @@ if __name__ == "__main__":
         from central.certs_command import certs_command  # else every start would take longer
 
         sys.exit(certs_command(sys.argv[2:]))
+    if (upkeep := Upkeep("central", FILE, SCHEMA)).knows(sys.argv[1:]):
+        sys.exit(upkeep.run(sys.argv[1:]))
     run_program("central", prepare)

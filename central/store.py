@@ -18,8 +18,9 @@ import msgspec
 from central.standing import Announced, Comparison, Head, Standing, Tidemark
 from cluster import arrival, chain, records, windows
 from cluster.arrival import CheckedPage
+from cluster.connection import T
 from cluster.damage import proven_digest
-from cluster.database import Database, T, open_database
+from cluster.database import Database, open_database
 from cluster.digest import Digest
 from cluster.inside import list_window
 from cluster.protocol.views import Loss
@@ -62,6 +63,7 @@ _SECOND = (
     "ALTER TABLE nodes ADD COLUMN loss TEXT",
     "ALTER TABLE nodes ADD COLUMN pull_every REAL",
 )
+FILE = "central.db"
 _FOURTH = (chain.COLUMN, chain.chain_all)
 SCHEMA = schema(0x54484345, _FIRST, _SECOND, (), _FOURTH)  # "THCE"
 
@@ -253,7 +255,7 @@ def _as_text(row: Record) -> str:
 @asynccontextmanager
 async def open_central_store(folder: Path) -> AsyncIterator[CentralStore]:
     """Open DIR/central.db. DatabaseUnusable with one clear line when it cannot serve."""
-    async with open_database(folder / "central.db", SCHEMA) as database:
+    async with open_database(folder / FILE, SCHEMA) as database:
         yield CentralStore(database, await database.write(_identify))
 
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from cluster import page_file, records, windows
-from cluster.database import Database, T, Work
+from cluster.connection import T, Work
+from cluster.database import Database
 from cluster.inside import POSITION_MAX, Inconsistent, Inside, open_windows
 from cluster.page_file import PageFile
 from cluster.records import Filter, Page

@@ -19,11 +19,21 @@ WRITER_PRAGMAS = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA busy_timeout = 5000",  # a person may hold a lock with the sqlite3 shell
     "PRAGMA trusted_schema = OFF",
+    "PRAGMA journal_size_limit = 67108864",  # a log that once grew gives its room back
+)
+
+READER_PRAGMAS = (
+    "PRAGMA wal_autocheckpoint = 0",
+    "PRAGMA busy_timeout = 5000",
 )
 
 
 class DatabaseUnusable(Exception):
     """A file that cannot serve as this database; the text says why and what to do."""
+
+
+class Damaged(DatabaseUnusable):
+    """A file that is ours, or was, and is not whole."""
 
 
 def _leave_alone(sql: sqlite3.Connection, foreign: bool) -> None:
@@ -56,6 +66,11 @@ class Schema:
     before: Callable[[sqlite3.Connection, bool], None] = _leave_alone
     after: Callable[[sqlite3.Connection], None] = _leave
 
+    @property
+    def version(self) -> int:
+        """The present one."""
+        return len(self.migrations)
+
 
 @contextmanager
 def transaction(sql: sqlite3.Connection) -> Iterator[None]:
@@ -69,29 +84,59 @@ def transaction(sql: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def inspect(path: Path, schema: Schema) -> None:
-    """Refuse a file that is not ours, by a connection that cannot change a byte of it.
+def inspect(path: Path, schema: Schema, *, thorough: bool = False) -> int:
+    """The version of a file; 0 where there is none yet. DatabaseUnusable when it is not ours.
 
-    A read-write one would, on closing, move another program's write-ahead log into its file.
+    It is read by a connection that cannot change a byte of it: a read-write one would, on closing,
+    move another program's write-ahead log, or one that belongs to another file, into it.
+    `thorough`: Damaged when SQLite finds that it is.
     """
+    log = has_log(path)
+    if log and log_of(path).stat().st_size and not (path.exists() and path.stat().st_size):
+        raise Damaged(f"it is damaged (there is only its log, {path.name}-wal)")
     if not path.exists():
-        return
-    how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+        return 0
+    how = "mode=ro" if log else "immutable=1"
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as sql:
-        _own_version(sql, schema)
+        version = _own_version(sql, schema)
+        if thorough:
+            check_soundness(sql)
+        return version
+
+
+def has_log(path: Path) -> bool:
+    """Whether a write-ahead log lies beside a file."""
+    return log_of(path).exists()
+
+
+def log_of(path: Path) -> Path:
+    """The write-ahead log of a file."""
+    return path.with_name(f"{path.name}-wal")
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that changes nothing in a file which a service may have open."""
+    # With a log SQLite needs its index beside it; where none can be made, nobody writes either.
+    shared = has_log(path) or os.access(path.parent, os.W_OK)
+    how = "mode=ro" if shared else "immutable=1"
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
+
+
+def check_soundness(sql: sqlite3.Connection) -> None:
+    """Damaged when SQLite finds it: in its structure, not in the content of rows."""
+    problems = [text for (text,) in sql.execute("PRAGMA quick_check(1)") if text != "ok"]
+    if problems:
+        raise Damaged(f"it is damaged ({problems[0].splitlines()[-1]})")
 
 
 def prepare(schema: Schema, sql: sqlite3.Connection) -> None:
-    """Make the file ready."""
+    """Make a sound file ready."""
     version = _own_version(sql, schema)
     configure((*WRITER_PRAGMAS, *schema.attach), sql)
-    for number in range(version, len(schema.migrations)):
+    for number in range(version, schema.version):
         _migrate(sql, schema, number)
-    problems = [text for (text,) in sql.execute("PRAGMA quick_check(1)") if text != "ok"]
-    problems += [f"{name} is missing or altered" for name in _lacking(sql, schema)]
-    if problems:
-        what = problems[0].splitlines()[-1]
-        raise DatabaseUnusable(f"it is damaged ({what}); move it away and start anew")
+    if lacking := _lacking(sql, schema):
+        raise Damaged(f"it is damaged ({lacking[0]} is missing or altered)")
     _try_to_write(sql)
 
 
@@ -118,7 +163,7 @@ def _lacking(sql: sqlite3.Connection, schema: Schema) -> list[str]:
     """What a new file has of tables, indexes and triggers, and this one has not."""
     objects = "SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as new:
-        for number in range(len(schema.migrations)):
+        for number in range(schema.version):
             _migrate(new, schema, number)
         wanted = list(new.execute(objects))
     found = set(sql.execute(objects))
@@ -132,10 +177,10 @@ def _own_version(sql: sqlite3.Connection, schema: Schema) -> int:
     (tables,) = sql.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if application_id != schema.application_id and (tables or application_id):
         raise DatabaseUnusable("it belongs to another program; give another --data folder")
-    if version > len(schema.migrations):
+    if version > schema.version:
         raise DatabaseUnusable(
             f"it was written by a newer Tidehold (schema {version}, "
-            f"this one knows {len(schema.migrations)}); upgrade this program"
+            f"this one knows {schema.version}); upgrade this program"
         )
     return int(version)
 
@@ -157,7 +202,9 @@ def locked(path: Path) -> Iterator[None]:
     """Hold the file for this process; the kernel lets go of the lock when the process ends."""
     lock = path.with_suffix(".lock")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.parent.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            sync_folder(path.parent.parent)
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise DatabaseUnusable(f"{path}: cannot be written here: {error.strerror}") from None
@@ -169,6 +216,15 @@ def locked(path: Path) -> Iterator[None]:
                 f"{path}: another process uses it; stop that one first"
             ) from None
         yield
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Names that were given or taken in `folder` outlive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -12,7 +12,6 @@ Exit codes: 0 all is well (with --repair: now), 1 something is damaged, 2 the fi
 """
 
 import argparse
-import os
 import signal
 import sqlite3
 import sys
@@ -23,12 +22,15 @@ from pathlib import Path
 
 from cluster import chain, windows
 from cluster.damage import DamagedRow, Tallies, Tally, check_windows, damaged_rows
-from cluster.database import READER_PRAGMAS, REMEDIES
+from cluster.database import REMEDIES
 from cluster.record_set import schema
 from cluster.schema import (
+    READER_PRAGMAS,
     WRITER_PRAGMAS,
     DatabaseUnusable,
     configure,
+    connect_to_read,
+    has_log,
     inspect,
     locked,
     sqlite_code,
@@ -96,9 +98,8 @@ def _head(text: str) -> chain.Head:
 
 def _verify(path: Path, head: chain.Head | None) -> int:
     application_id = _identify(path)
-    # A WAL file needs its -shm beside it; where none can be made, nobody writes either.
-    how = "mode=ro" if _has_wal(path) or os.access(path.parent, os.W_OK) else "immutable=1"
-    with closing(_connect(path, how)) as sql:
+    with closing(connect_to_read(path)) as sql:
+        sql.text_factory = _lenient
         configure((*READER_PRAGMAS, "PRAGMA trusted_schema = OFF"), sql)
         sql.execute("BEGIN")  # one state of the file for all that follows
         count, tallies = _examine(sql)
@@ -113,6 +114,7 @@ def _verify(path: Path, head: chain.Head | None) -> int:
 def _repair(path: Path, head: chain.Head | None) -> int:
     application_id = _identify(path)
     with locked(path), closing(_connect(path, "mode=rw")) as sql:
+        sql.text_factory = _lenient
         configure(WRITER_PRAGMAS, sql)
         sql.execute("CREATE TEMP TABLE damaged (position INTEGER PRIMARY KEY)")
         with transaction(sql):
@@ -140,7 +142,7 @@ def _identify(path: Path) -> int:
     """The application_id. DatabaseUnusable unless this is a file of ours, and of this version."""
     if not path.exists():
         raise DatabaseUnusable(f"{path}: there is no such file")
-    with closing(_connect(path, "mode=ro" if _has_wal(path) else "immutable=1")) as sql:
+    with closing(_connect(path, "mode=ro" if has_log(path) else "immutable=1")) as sql:
         (application_id,) = sql.execute("PRAGMA application_id").fetchone()
         (version,) = sql.execute("PRAGMA user_version").fetchone()
     if application_id not in RETURN:
@@ -158,14 +160,13 @@ def _identify(path: Path) -> int:
     return int(application_id)
 
 
-def _has_wal(path: Path) -> bool:
-    return path.with_name(f"{path.name}-wal").exists()
-
-
 def _connect(path: Path, how: str) -> sqlite3.Connection:
-    sql = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
-    sql.text_factory = lambda content: content.decode("utf-8", "replace")
-    return sql
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
+
+
+def _lenient(content: bytes) -> str:
+    """A text, also where it was damaged."""
+    return content.decode("utf-8", "replace")
 
 
 def _examine(sql: sqlite3.Connection, *, set_aside: bool = False) -> tuple[int, Tallies]:

@@ -1,4 +1,7 @@
-"""`python -m node`: one local node. `python -m node clock HOST ...`: what time servers say."""
+"""`python -m node`: one local node.
+
+`python -m node clock HOST ...`: what time servers say. `backup`, `restore`: its database.
+"""
 
 import os
 import sys
@@ -8,9 +11,11 @@ from cluster.program import Launch, run_program
 from cluster.server import base_url, bind, run
 from cluster.settings import load
 from cluster.trust.member import check_host, open_trust
+from cluster.upkeep import Upkeep
 from node.app import build_app
 from node.clock_command import clock_command
 from node.settings import NodeSettings
+from node.store import FILE, SCHEMA
 
 
 def prepare() -> Launch:
@@ -32,4 +37,6 @@ def prepare() -> Launch:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["clock"]:
         sys.exit(clock_command(sys.argv[2:]))
+    if (upkeep := Upkeep("node", FILE, SCHEMA)).knows(sys.argv[1:]):
+        sys.exit(upkeep.run(sys.argv[1:]))
     run_program("node", prepare)

@@ -27,6 +27,7 @@ from cluster.schema import DatabaseUnusable
 from node import unsynced
 from node.unsynced import Unsynced
 
+FILE = "node.db"
 SCHEMA = schema(
     0x54484E44,  # "THND"
     ("CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID",),
@@ -165,7 +166,7 @@ def _counts(node: str, sql: sqlite3.Connection) -> RecordCounts:
 @asynccontextmanager
 async def open_node_store(folder: Path, node: str, clock: ClusterClock) -> AsyncIterator[NodeStore]:
     """Open DIR/node.db. DatabaseUnusable, also when the file belongs to another node."""
-    path = folder / "node.db"
+    path = folder / FILE
     async with open_database(path, SCHEMA) as database:
         owner, epoch, last = await database.write(partial(_identify, node))
         if owner != node:

@@ -1,0 +1,76 @@
+"""The drill: a disk dies under load, and the last backup with the other side bring all back."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from central.store import SCHEMA as CENTRAL
+from cluster.upkeep import OK, Upkeep
+from node.store import SCHEMA as NODE
+from tests.faults.test_kill import Client
+from tests.world import Program, World, world
+
+pytestmark = pytest.mark.e2e
+
+PROGRAMS = {
+    "node": Upkeep("node", "node.db", NODE),
+    "central": Upkeep("central", "central.db", CENTRAL),
+}
+
+
+async def back_up(victim: Program, name: str, to: Path) -> None:
+    """As an operator does: from another process than the service's."""
+    argv = ["backup", "--data", str(victim.folder), "--to", str(to)]
+    assert await asyncio.to_thread(PROGRAMS[name].run, argv) == OK
+
+
+async def restore(victim: Program, name: str, backup: Path) -> None:
+    argv = ["restore", "--data", str(victim.folder), "--from", str(backup)]
+    assert await asyncio.to_thread(PROGRAMS[name].run, argv) == OK
+
+
+async def post_until(client: Client, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        await client.post(200)
+
+
+async def under_load(w: World, client: Client, victim: Program, name: str, backup: Path) -> None:
+    """Rows are posted and pulled all the time; a backup is taken in the middle of it."""
+    stop = asyncio.Event()
+    posting = asyncio.create_task(post_until(client, stop))
+    before = len(client.acknowledged)
+    pulling = asyncio.create_task(w.pull("n1"))
+    await back_up(victim, name, backup)
+    await pulling
+    await w.pull("n1")
+    stop.set()
+    await posting
+    assert len(client.acknowledged) > before
+
+
+@pytest.mark.fault(16, 81)
+@pytest.mark.parametrize("victim", ["node", "central"])
+@pytest.mark.timeout(90)
+async def test_a_disk_that_died_is_brought_back_from_a_backup(tmp_path: Path, victim: str) -> None:
+    """What came after the backup is fetched from the other side; nothing acknowledged is lost."""
+    async with world(tmp_path, 0.2) as w:
+        n1 = await w.node("n1")
+        client = Client(w)
+        await client.post(500)
+        await w.pull("n1")
+        program = n1 if victim == "node" else w.central
+        await under_load(w, client, program, victim, tmp_path / "backup.db")
+        await w.pull("n1")
+
+        program.kill()
+        program.wipe()
+        await restore(program, victim, tmp_path / "backup.db")
+        await program.start()
+        await w.until_live("n1", "up")
+        pulled, pushed = await w.pull("n1"), await w.push("n1")
+
+        assert (pulled.state, pushed.state) == ("succeeded", "succeeded")
+        verdict = w.verdict("n1", frozenset(client.acknowledged))
+        assert verdict.equal, verdict.line()
+        assert len(verdict.node.rows) >= len(client.acknowledged)
