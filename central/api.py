@@ -2,7 +2,7 @@
 
 import msgspec
 from aiohttp import web
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from central.fleet import Fleet
 from central.parts import PARTS
@@ -195,9 +195,11 @@ async def metrics(request: web.Request, ask: Nothing) -> web.StreamResponse:
     missing = GaugeMetricFamily(
         "tidehold_missing_at_central", "Records that central lacks", labels=["node"]
     )
-    for lane in parts.fleet.lanes():
-        if (number := lane.view().records.missing_at_central) is not None:
-            missing.add_metric([lane.name], number)
+    views = [lane.view() for lane in parts.fleet.lanes()]
+    for view in views:
+        if (number := view.records.missing_at_central) is not None:
+            missing.add_metric([view.name], number)
+    flapping = sum(view.flapping for view in views)
     status = await parts.status(role_of(request))
     figures: list[Metric] = [
         by_state,
@@ -207,6 +209,14 @@ async def metrics(request: web.Request, ask: Nothing) -> web.StreamResponse:
         GaugeMetricFamily("tidehold_runs_open", "Runs not ended", value=status.runs_open),
         GaugeMetricFamily("tidehold_database_bytes", "Size", value=status.disk.database_bytes),
         GaugeMetricFamily("tidehold_disk_free_bytes", "Room left", value=status.disk.free_bytes),
+        GaugeMetricFamily("tidehold_isolated", "Central is cut off", value=status.isolated),
+        GaugeMetricFamily("tidehold_nodes_flapping", "Nodes that come and go", value=flapping),
+        CounterMetricFamily(
+            "tidehold_stalled_seconds",
+            "How long central itself has stood still",
+            value=parts.context.stalls.stood_s,
+        ),
+        *parts.context.polls.metrics(),
         *_node_clocks(parts.fleet),
         *clock_metrics(state_of(parts.context.clock)),
     ]

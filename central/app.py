@@ -104,6 +104,7 @@ async def _parts(
         tasks.start(watch.run(), "clock watch")
         fleet = Fleet(context)
         tasks.start(journal.run(), "journal")
+        tasks.start(context.stalls.watch(), "stalls")
         tasks.start(trust.renew(partial(_tell_renewed, journal)), "renewal")
         journal.write("info", "central-started", "central started")
         await runs.load()

@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from central.board import Board
+from central.isolation import Isolation
 from central.journal import Journal
+from central.poll_figures import PollFigures
 from central.runs import Runs
+from central.stalls import Stalls
 from central.store import CentralStore
 from cluster.background import Background
 from cluster.clock.cluster_clock import ClusterClock
@@ -31,3 +34,6 @@ class Context:
     max_rate: float | None = None  # bytes a second that runs of one node may move
     pull_every_s: float = 0.0  # how often a node is pulled without being asked; 0: never
     clock_limits: Limits = DEFAULT_LIMITS
+    isolation: Isolation = field(default_factory=Isolation)
+    stalls: Stalls = field(default_factory=Stalls)
+    polls: PollFigures = field(default_factory=PollFigures)

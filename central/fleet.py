@@ -64,7 +64,7 @@ class Fleet:
                 await self._move(lane, change.url)
             if change.pull_every is not None:
                 await self._context.store.set_pull_every(lane.name, change.pull_every)
-                lane.pull_every_s = change.pull_every
+                lane.equality.pull_every_s = change.pull_every
                 self._tell("pull-every", f"pulled every {change.pull_every:g} s", lane.name)
             lane.wake()
             return lane
@@ -182,7 +182,7 @@ class Fleet:
     def _start(self, name: str, url: str, pull_every_s: float | None = None) -> None:
         self._lanes[name] = lane = Lane(self._context, name, url)
         if pull_every_s is not None:
-            lane.pull_every_s = pull_every_s
+            lane.equality.pull_every_s = pull_every_s
         lane.start()
 
     def _tell(self, kind: str, text: str, name: str) -> None:

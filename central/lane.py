@@ -1,42 +1,37 @@
 """A lane: what central does for one node, at that node's own pace.
 
-It asks for the status at a fixed phase, tells up from down, compares the two sets, and while the
-node is down comes back with full-jitter backoff, for ever. Its runner carries out pulls and
-pushes beside the polls. A slow or dead node holds up nobody else.
+It asks for the status when the node's schedule says so, tells up from down, and has the two sets
+compared; its runner carries out pulls and pushes beside the polls. A slow or dead node holds up
+nobody else, and central's own slow database holds up no poll.
 """
 
 import asyncio
-import contextlib
-import hashlib
-from dataclasses import replace
 from random import Random
 
 from yarl import URL
 
 from central.context import Context
+from central.equality import Equality
 from central.history import PollHistory
-from central.lineage import Lineage
 from central.link import Link, Polled
-from central.liveness import ANSWERED, Liveness, missed
 from central.node_clock import NodeClock
 from central.page_size import PageSize
+from central.pulse import Pulse
 from central.replication import Replication
 from central.runner import Runner
-from central.standing import Judgement, Standing, Tidemark, judge
+from central.schedule import Schedule
 from central.tally import Tally
-from cluster.backoff import Backoff
 from cluster.clock.ride import HEADER
 from cluster.clock.state import ClockState
 from cluster.peer import NO_HEADERS, PeerFailed
 from cluster.problem import Refusal
 from cluster.protocol.node import NodeStatus, SourceChange
-from cluster.protocol.views import Level, Live, NodeRecords, NodeView, PollPoint
+from cluster.protocol.views import Live, NodeView, PollPoint
 from cluster.settings import LOOPBACK
 from cluster.throttle import Throttle
 
-RETRY_CAP_S = 60.0
 POLL_TIMEOUT_MAX_S = 5.0
-COMPARE_EVERY_S = 5.0  # at most, while the sets differ in a way that is not explained
+STALL_SHARE = 0.25  # of a poll's time; who had less time than the rest of it is not to blame
 
 
 class Lane:
@@ -46,32 +41,27 @@ class Lane:
         self.name = name
         self.url = url
         self.runner = Runner(context, name, self._replication, self.wake, self.show)
+        self.equality = Equality(context, name, self.runner)
         self._context = context
         self._link = Link(context.peer(url, name), name)
-        self.pull_every_s = context.pull_every_s
-        self._lineage = Lineage(context, name)
+        self._pulse = Pulse(context, name, near=_is_near(url))
+        self._schedule = Schedule(name, context.poll_interval_s, Random())
         self._throttle = Throttle(context.max_rate)
         self._size = PageSize()
-        self._liveness = Liveness()
         self._status: NodeStatus | None = None
-        self._judgement = Judgement("unknown", NodeRecords())
-        self._standing = Standing()
         self._rtt_ms: float | None = None
         self.clock = NodeClock(context, name)
         self.polls = PollHistory()
         self._last_seen: int | None = None
-        self._proven: int | None = None
         self._next_try: int | None = None
-        self._compared_s = float("-inf")
-        self._pulled_s = float("-inf")
         self._wake = asyncio.Event()
         self._polls: set[asyncio.Future[None]] = set()
-        self._backoff = Backoff(context.poll_interval_s, RETRY_CAP_S, Random())
         self._loops: list[asyncio.Task[None]] = []
+        self._judging: asyncio.Task[None] | None = None
 
     @property
     def live(self) -> Live:
-        return self._liveness.live
+        return self._pulse.known.live
 
     @property
     def boot(self) -> str | None:
@@ -82,6 +72,7 @@ class Lane:
         """The node is at this address from now on."""
         self.url = url
         self._link = Link(self._context.peer(url, self.name), self.name)
+        self._pulse.near = _is_near(url)
 
     async def set_source(self, change: SourceChange) -> None:
         """Start, stop or pace the node's own source. Refusal when it does not do so."""
@@ -104,11 +95,13 @@ class Lane:
         self.show()
 
     async def stop(self) -> None:
-        """End both loops and what they do; runs that are open stay open."""
-        for task in self._loops:
+        """End all that the lane does; runs that are open stay open."""
+        tasks = self._loops if self._judging is None else [*self._loops, self._judging]
+        for task in tasks:
             task.cancel()
-        await asyncio.wait(self._loops)
+        await asyncio.wait(tasks)
         await self.runner.stop()
+        self._context.isolation.forget(self.name)
 
     def wake(self) -> None:
         """Poll as soon as possible."""
@@ -122,140 +115,93 @@ class Lane:
         await done
 
     async def _poll_for_ever(self) -> None:
-        waiting: set[asyncio.Future[None]] = set()
+        loop, waiting = asyncio.get_running_loop(), set[asyncio.Future[None]]()
         try:
             while True:
                 self._wake.clear()
-                waiting, self._polls = self._polls, set()
-                await self._poll()
-                delay_s = self._delay_s()
-                self._next_try = self._context.clock.now_us() + int(delay_s * 1e6)
+                waiting |= self._polls
+                self._polls = set()
+                rest_s = await self._poll()
+                now_s = loop.time()
+                due_s = self._schedule.next_s(now_s, self._pulse.known, rest_s)
+                self._next_try = self._context.clock.now_us() + int((due_s - now_s) * 1e6)
+                if await self._is_judged(due_s):
+                    _end(waiting)
                 self.show()
-                for done in waiting:
-                    if not done.done():
-                        done.set_result(None)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(delay_s):
+                try:
+                    async with asyncio.timeout_at(due_s):
                         await self._wake.wait()
+                except TimeoutError:
+                    self._context.polls.began(loop.time() - due_s)
         finally:
-            for done in (*waiting, *self._polls):
-                if not done.done():
-                    done.set_exception(Refusal("unknown_node", f"{self.name} is polled no more"))
+            _end(waiting | self._polls, Refusal("unknown_node", f"{self.name} is polled no more"))
 
-    async def _poll(self) -> None:
-        """One poll, whatever comes of it: whether the node is up follows from the status alone."""
-        before, polled = self._liveness, None
+    async def _poll(self) -> float:
+        """One poll, whatever comes of it; for how many seconds the node asks to be left alone."""
         timeout_s = min(POLL_TIMEOUT_MAX_S, self._context.poll_interval_s * 0.8)
         ticket = self.clock.ticket()
         headers = {HEADER: ticket.text} if ticket is not None else NO_HEADERS
-        sent_us = self._context.clock.now_us()
+        sent_us, stood_s = self._context.clock.now_us(), self._context.stalls.stood_s
         try:
             polled = await self._link.status(timeout_s, headers)
         except PeerFailed as failure:
-            self._liveness = missed(before, failure)
-        else:
-            self.clock.answered(ticket)
-            self._liveness = ANSWERED
-        self._tell(before)  # before our own database is asked, which may take its time
-        if polled is not None:
-            await self._compare(polled, sent_us)
-        self._remember(polled)
-
-    def _remember(self, polled: Polled | None) -> None:
-        """The poll goes into the history, also when it was missed."""
-        at_central = self._judgement.records.central
-        if polled is None or self._last_seen is None:
-            point = PollPoint(self._context.clock.now_us(), None, None, at_central)
-        else:
-            at_node = polled.status.records.count
-            point = PollPoint(self._last_seen, self._rtt_ms, at_node, at_central)
-        self.polls.add(point)
-
-    async def _compare(self, polled: Polled, sent_us: int) -> None:
-        """Judge by the digests; what is to be proven or looked into is the runner's work."""
-        status, name = polled.status, self.name
+            stood_s = self._context.stalls.stood_s - stood_s
+            if stood_s > timeout_s * STALL_SHARE:
+                self._miss(PeerFailed("internal", f"central itself stood still: {stood_s:.1f} s"))
+                return 0.0
+            self._miss(failure)
+            return failure.retry_after_s
+        self.clock.answered(ticket)
+        self._pulse.answered()
+        self.runner.up.set()
         self._note(polled, sent_us)
-        try:
-            await self._lineage.meet(status, self._link)
-            own, standing = await self._context.store.standing(name)
-            self._standing = standing
-            self._judgement = judge(
-                status.epoch, status.records, own, standing, status.retention.dropped
-            )
-            missing = self._judgement.records.missing_at_central
-            await self._lineage.note(status, missing, own.count, sent_us)
-        except Refusal as refusal:  # our own database: tells nothing about the node
-            self._liveness = missed(self._liveness, PeerFailed("internal", str(refusal)))
-            self._judgement = replace(self._judgement, data="unknown")
-            return
-        if self._judgement.data == "in_sync":
-            self._proven = self._last_seen
-            if standing.tidemark != Tidemark(status.epoch, status.records.last_position):
-                self.runner.look()
-            elif status.retention.due:
-                self.runner.release()
-        elif self._is_pull_due(missing):
-            with contextlib.suppress(Refusal):  # our own database; it is due again in its time
-                await self._context.runs.ask(name, "pull", "incremental", scheduled=True)
-                self.runner.run_asked()
-        elif not self._judgement.explained and self._may_look_closer():
-            self.runner.look()
+        return 0.0
 
-    def _is_pull_due(self, missing: int | None) -> bool:
-        """Whether central is to pull without being asked."""
-        now_s = asyncio.get_running_loop().time()
-        due = self.pull_every_s and now_s - self._pulled_s >= self.pull_every_s
-        if not due or missing == 0 or self._context.runs.open_of(self.name):
-            return False
-        self._pulled_s = now_s
-        return True
+    def _miss(self, failure: PeerFailed) -> None:
+        self._pulse.missed(failure)
+        self._context.polls.missed(failure.reason)
+        if failure.reason != "internal":
+            self.runner.up.clear()
+        at_central = self.equality.judgement.records.central
+        self.polls.add(PollPoint(self._context.clock.now_us(), None, None, at_central))
 
     def _note(self, polled: Polled, sent_us: int) -> None:
+        """What a status says is believed at once, and judged as soon as our database allows."""
         status = polled.status
         self._status = status
         self._rtt_ms = round(polled.rtt_s * 1000, 3)
-        self._last_seen = sent_us + int(polled.rtt_s * 1e6)
-        self.clock.meet(status, sent_us, self._last_seen)
-
-    def _may_look_closer(self) -> bool:
-        now_s = asyncio.get_running_loop().time()
-        if now_s - self._compared_s < COMPARE_EVERY_S:
-            return False
-        self._compared_s = now_s
-        return True
-
-    def _tell(self, before: Liveness) -> None:
-        """Let the runner know, and journal a change of state, once."""
-        now = self._liveness
-        if now.live == "up":
-            self.runner.up.set()
-            self._backoff.reset()
+        self._last_seen = seen_us = sent_us + int(polled.rtt_s * 1e6)
+        self.clock.meet(status, sent_us, seen_us)
+        if self._judging is None or self._judging.done():
+            judging = self._judge(status, sent_us, seen_us)
+            self._judging = self._context.tasks.start(judging, f"judge {self.name}")
         else:
-            self.runner.up.clear()
-        if now.live == before.live:
-            return
-        texts: dict[Live, str] = {
-            "new": "is new",
-            "up": f"is up again after {before.failures} misses" if before.failures else "is up",
-            "suspect": f"missed a poll: {now.detail}",
-            "down": f"is down after {now.failures} misses: {now.detail}; waited for",
-        }
-        level: Level = "info" if now.live == "up" else "warning"
-        self._context.journal.write(level, f"node-{now.live}", texts[now.live], self.name)
+            self._doubt("central's database is slow")
 
-    def _delay_s(self) -> float:
-        """Until the next poll: the next slot of this node's phase, or a backoff when down."""
-        if self._liveness.live == "down":
-            return self._backoff.next_s()
-        interval_s = self._context.poll_interval_s
-        digest = hashlib.blake2b(self.name.encode(), digest_size=8).digest()
-        phase_s = int.from_bytes(digest, "big") / 2**64 * interval_s
-        return interval_s - (asyncio.get_running_loop().time() - phase_s) % interval_s
+    async def _judge(self, status: NodeStatus, sent_us: int, seen_us: int) -> None:
+        try:
+            await self.equality.judge(status, self._link, sent_us, seen_us)
+        except Refusal as refusal:
+            self._doubt(str(refusal))
+        at_central = self.equality.judgement.records.central
+        self.polls.add(PollPoint(seen_us, self._rtt_ms, status.records.count, at_central))
+
+    def _doubt(self, why: str) -> None:
+        """Our own database tells nothing about the node."""
+        self._pulse.missed(PeerFailed("internal", why))
+        self.equality.doubt()
+
+    async def _is_judged(self, until_s: float) -> bool:
+        """Whether the last answer, if there was any, is judged before its successor is due."""
+        if self._judging is not None:
+            wait_s = until_s - asyncio.get_running_loop().time()
+            await asyncio.wait([self._judging], timeout=max(0.0, wait_s))
+        return self._judging is None or self._judging.done()
 
     def _replication(self, tally: Tally) -> Replication:
         # A link of its own, so that it counts this replication's bytes only.
         peer = self._context.peer(self.url, self.name, self._throttle)
-        link = Link(peer, self.name, compress=not LOOPBACK.match(URL(self.url).host or ""))
+        link = Link(peer, self.name, compress=not self._pulse.near)
         context = self._context
         return Replication(link, context.store, context.clock.now_us, tally, self._size)
 
@@ -264,13 +210,14 @@ class Lane:
         self._context.board.show_node(self.view())
 
     def view(self) -> NodeView:
-        status, liveness, judgement = self._status, self._liveness, self._judgement
+        status, known, equality = self._status, self._pulse.known, self.equality
+        tidemark = equality.standing.tidemark
         return NodeView(
             name=self.name,
             url=self.url,
-            live=liveness.live,
-            data=judgement.data,
-            records=judgement.records,
+            live=known.live,
+            data=equality.judgement.data,
+            records=equality.judgement.records,
             clock=status.clock if status else None,
             clock_word=self.clock.word,
             clock_agrees=self.clock.agrees,
@@ -279,15 +226,32 @@ class Lane:
             rtt_ms=self._rtt_ms,
             last_seen=self._last_seen,
             next_try=self._next_try,
-            proven=self._proven,
-            failures=liveness.failures,
-            reason=liveness.reason,
-            detail=liveness.detail,
-            conflicts=judgement.conflicts,
+            proven=equality.proven,
+            failures=known.failures,
+            reason=known.reason,
+            detail=known.detail,
+            flapping=self._pulse.flapping,
+            conflicts=equality.judgement.conflicts,
             version=status.version if status else None,
             epoch=status.epoch if status else None,
-            tidemark=self._standing.tidemark.position if self._standing.tidemark else None,
-            pull_every=self.pull_every_s or None,
-            loss=self._lineage.loss,
+            tidemark=tidemark.position if tidemark else None,
+            pull_every=equality.pull_every_s or None,
+            loss=equality.lineage.loss,
             run=self.runner.run,
         )
+
+
+def _is_near(url: str) -> bool:
+    """Whether it leads to this very machine."""
+    try:
+        return LOOPBACK.match(URL(url).host or "") is not None
+    except ValueError:  # it leads nowhere
+        return False
+
+
+def _end(waiting: set[asyncio.Future[None]], refusal: Refusal | None = None) -> None:
+    """Tell those who wait for a poll."""
+    for done in waiting:
+        if not done.done():
+            done.set_exception(refusal) if refusal else done.set_result(None)
+    waiting.clear()

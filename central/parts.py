@@ -44,6 +44,7 @@ class Parts:
             runs_open=context.runs.open_count,
             poll_interval_s=context.poll_interval_s,
             runs_at_once=context.runs_at_once,
+            isolated=context.isolation.isolated,
             role=role,
             clock=clock,
             clock_word=word_of(clock, uptime_s, context.clock_limits),

@@ -64,11 +64,18 @@ class PeerFailed(Exception):
     `problem` is the peer's own refusal where it gave one.
     """
 
-    def __init__(self, reason: Reason, detail: str, problem: Problem | None = None) -> None:
+    def __init__(
+        self,
+        reason: Reason,
+        detail: str,
+        problem: Problem | None = None,
+        retry_after_s: float = 0.0,
+    ) -> None:
         self.reason: Reason = reason
         self.detail = detail[:DETAIL_MAX]  # a peer may have written it
         super().__init__(f"{reason}: {self.detail}")
         self.problem = problem
+        self.retry_after_s = retry_after_s  # the peer asks for so much time
 
     @property
     def definite(self) -> bool:
@@ -156,7 +163,7 @@ class Peer:
         async with self._request(exchange, ask, timeout_s, body, headers) as response:
             content = await self._read(response, exchange.reply_max)
         if response.status != exchange.status:
-            raise _refused(response.status, content)
+            raise _refused(response, content)
         return self._decode(exchange, content)
 
     async def download(
@@ -173,7 +180,7 @@ class Peer:
         async with self._request(exchange, ask, timeout_s, None, headers) as response:
             content = await self._read(response, exchange.reply_max)
         if response.status != exchange.status:
-            raise _refused(response.status, content)
+            raise _refused(response, content)
         if response.content_type != accept:
             raise PeerFailed("bad_http", f"{accept} was asked for, not {response.content_type}")
         return Download(content, response.headers)
@@ -191,7 +198,7 @@ class Peer:
         timeout = aiohttp.ClientTimeout(total=None, connect=connect_timeout_s, sock_read=idle_s)
         async with self._request(exchange, ask, timeout, None) as response:
             if response.status != exchange.status:
-                raise _refused(response.status, await self._read(response, exchange.reply_max))
+                raise _refused(response, await self._read(response, exchange.reply_max))
             yield _events(response, exchange.reply_max)
 
     @asynccontextmanager
@@ -311,8 +318,9 @@ async def _events(response: aiohttp.ClientResponse, limit: int) -> AsyncIterator
             yield (event, b"\n".join(lines)) if lines else ("ping", b"")
 
 
-def _refused(status: int, content: bytes) -> PeerFailed:
+def _refused(response: aiohttp.ClientResponse, content: bytes) -> PeerFailed:
     """An answer with an unexpected status, with the peer's reason where it gave one."""
+    status = response.status
     try:
         problem = _PROBLEM.decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -325,7 +333,15 @@ def _refused(status: int, content: bytes) -> PeerFailed:
         reason = "auth"
     elif problem is not None and problem.code == "epoch_changed":
         reason = "epoch_changed"
-    return PeerFailed(reason, detail, problem)
+    return PeerFailed(reason, detail, problem, _retry_after_s(response))
+
+
+def _retry_after_s(response: aiohttp.ClientResponse) -> float:
+    """For how long a busy peer asks to be left alone; a date is not heeded: whose clock is it?"""
+    text = response.headers.get("Retry-After", "")
+    if response.status not in (429, 503) or not (text.isascii() and text.isdigit()):
+        return 0.0
+    return float(text[:9])
 
 
 def _failed(error: Exception) -> PeerFailed:

@@ -92,7 +92,8 @@ class NodeView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     `last_seen`, `next_try` and `proven` are microseconds of central's clock; `pull_every`: seconds
     between two pulls that central starts by itself. `clock_word`: OK, WARN, BAD or UNSYNC, by
     central's limits. `apart_ms` is the node's cluster clock minus central's, known to within half
-    of `rtt_ms`; `clock_agrees`: whether that is within what both say of themselves.
+    of `rtt_ms`; `clock_agrees`: whether that is within what both say of themselves. `flapping`: it
+    comes and goes too often for the journal.
     """
 
     name: NodeName
@@ -112,6 +113,7 @@ class NodeView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     failures: int = 0
     reason: str | None = None
     detail: str | None = None
+    flapping: bool = False
     conflicts: int = 0
     version: str | None = None
     epoch: str | None = None
@@ -177,6 +179,7 @@ class TimeService(msgspec.Struct, frozen=True):
 class CentralStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Central itself. `poll_interval_s`: how often each node is asked.
 
+    `isolated`: no node answers any more, so central may be cut off, and marks none down by it.
     `runs_at_once`: how many nodes replicate at the same time; `role`: what the asker may do;
     `journal_head`: number and hash of the journal's last line, to be kept by somebody else.
     """
@@ -190,6 +193,7 @@ class CentralStatus(msgspec.Struct, frozen=True, kw_only=True):
     runs_open: int
     poll_interval_s: float
     runs_at_once: int
+    isolated: bool = False
     role: Role = "operator"
     clock: ClockSummary
     clock_word: ClockWord
