@@ -10,8 +10,9 @@ from central.stream import stream
 from cluster import VERSION
 from cluster.clock.report import state_of
 from cluster.clock.state import ClockState
+from cluster.door import DOOR
 from cluster.exchange import Nothing
-from cluster.metrics import clock_metrics, metrics_response
+from cluster.metrics import clock_metrics, door_metrics, metrics_response
 from cluster.openapi import document_response
 from cluster.pages import answer_page
 from cluster.problem import Refusal
@@ -218,6 +219,7 @@ async def metrics(request: web.Request, ask: Nothing) -> web.StreamResponse:
         ),
         *parts.context.polls.metrics(),
         *_node_clocks(parts.fleet),
+        *door_metrics(request.app[DOOR]),
         *clock_metrics(state_of(parts.context.clock)),
     ]
     return metrics_response(figures)

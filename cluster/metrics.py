@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from cluster.clock.state import ClockState
+from cluster.door import TEXTS, Door
 
 
 class _Once(Collector):
@@ -28,6 +29,23 @@ def metrics_response(figures: Iterable[Metric]) -> web.Response:
         body=generate_latest(registry),
         headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
     )
+
+
+def door_metrics(door: Door) -> list[Metric]:
+    """What was answered, and what was cut before it could be."""
+    answers = CounterMetricFamily("tidehold_answers", "Requests answered", labels=["status"])
+    for status, count in sorted(door.answers.items()):
+        answers.add_metric([str(status)], count)
+    cuts = CounterMetricFamily(
+        "tidehold_connections_cut", "Connections closed by the service", labels=["reason"]
+    )
+    for reason in TEXTS:
+        cuts.add_metric([reason], door.cuts[reason])
+    return [
+        GaugeMetricFamily("tidehold_connections", "Connections open", value=door.inside),
+        answers,
+        cuts,
+    ]
 
 
 def clock_metrics(state: ClockState) -> list[Metric]:

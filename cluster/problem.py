@@ -24,7 +24,7 @@ CODES: dict[str, tuple[int, str]] = {
     "unknown_member": (404, "No member of this name on this machine"),
     "method_not_allowed": (405, "This path does not take this method"),
     "not_acceptable": (406, "No such representation"),
-    "too_slow": (408, "The body did not come in time"),
+    "too_slow": (408, "The request did not come in time"),
     "epoch_changed": (409, "The node's database is another one than you think"),
     "name_taken": (409, "Another node of this name is there"),
     "node_removed": (409, "An operator removed this node"),

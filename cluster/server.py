@@ -19,7 +19,9 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from cluster import door
 from cluster.compression import NAME, WORTH_BYTES, NotCompressed, compress, decompress
+from cluster.door import DOOR, Door
 from cluster.exchange import JSON, AskT, Exchange, ReplyT
 from cluster.handler import Runner, problem_response
 from cluster.logs import GREETING
@@ -34,9 +36,7 @@ encode = msgspec.json.encode
 _QUALITY = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 
 SHUTDOWN_S = 5.0
-KEEPALIVE_S = 75.0
 INLINE_BYTES = 32 * 1024  # work on more than this would hold up everybody else's requests
-BODY_S = 60.0  # for a whole body to come in
 
 
 class PortTaken(Exception):
@@ -121,14 +121,14 @@ async def _read_plain(request: web.Request, limit: int, takes: tuple[str, ...]) 
         raise Refusal("too_large", f"at most {limit} bytes; send it in parts")
     parts, size = [], 0
     try:
-        async with asyncio.timeout(BODY_S):
+        async with asyncio.timeout(door.BODY_S):
             async for chunk in request.content.iter_any():
                 size += len(chunk)
                 if size > limit:
                     raise Refusal("too_large", f"at most {limit} bytes; send it in parts")
                 parts.append(chunk)
     except TimeoutError:
-        raise Refusal("too_slow", f"not all of it came in {BODY_S} s; send less") from None
+        raise Refusal("too_slow", f"no whole body came in {door.BODY_S:g} s; send less") from None
     return b"".join(parts)
 
 
@@ -215,11 +215,12 @@ def base_url(listener: socket.socket, tls: ssl.SSLContext | None = None) -> str:
 
 def runner_of(app: web.Application) -> Runner:
     """What serves an app, the same everywhere."""
+    app[DOOR] = Door()
     return Runner(
         app,
         access_log=None,
         shutdown_timeout=SHUTDOWN_S,
-        keepalive_timeout=KEEPALIVE_S,
+        keepalive_timeout=door.IDLE_S,
         handler_cancellation=False,
         auto_decompress=False,  # read_body unpacks, and no more than it may
     )

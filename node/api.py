@@ -15,9 +15,10 @@ from cluster.clock.sample import NtpFailed
 from cluster.clock.state import ClockState
 from cluster.digest import Digest
 from cluster.digest import children as children_of
+from cluster.door import DOOR
 from cluster.exchange import SQLITE, Nothing
 from cluster.inside import Inside
-from cluster.metrics import clock_metrics, metrics_response
+from cluster.metrics import clock_metrics, door_metrics, metrics_response
 from cluster.openapi import document_response
 from cluster.page_file import CHECKSUM
 from cluster.pages import answer_page, check_epoch, file_response
@@ -230,6 +231,7 @@ async def metrics(request: web.Request, ask: Nothing) -> web.StreamResponse:
         GaugeMetricFamily("tidehold_database_bytes", "Size", value=disk.database_bytes),
         GaugeMetricFamily("tidehold_disk_free_bytes", "Room left", value=disk.free_bytes),
         made,
+        *door_metrics(request.app[DOOR]),
         *clock_metrics(state_of(parts.clock)),
     ]
     return metrics_response(figures)

@@ -211,7 +211,7 @@ async def test_a_body_that_never_ends_is_cut_at_its_deadline(
     node: Api, rest: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """408, not a request that is held for ever; nothing of it is stored."""
-    monkeypatch.setattr("cluster.server.BODY_S", 0.2)
+    monkeypatch.setattr("cluster.door.BODY_S", 0.2)
     request = b"POST /v1/records HTTP/1.1\r\n" + HEAD + b"Content-Type: application/json\r\n" + rest
 
     answer = await raw(node, request)
