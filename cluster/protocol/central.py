@@ -34,7 +34,19 @@ from cluster.record import NodeName, Timestamp
 from cluster.shape import END, shape
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
-_HOST = rf"({_LABEL}(\.{_LABEL})*|\[[0-9A-Fa-f:.]+\])"
+_BYTE = r"(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IPV4 = rf"{_BYTE}(\.{_BYTE}){{3}}"
+#: What ends in a number is an IPv4 address, in whatever way it is written: only the usual one.
+_NAME = rf"({_LABEL}\.)*(?!([0-9]+|0[xX][0-9A-Fa-f]*)(:[0-9]+)?$){_LABEL}"
+_GROUP = r"[0-9A-Fa-f]{1,4}"
+_SPLIT = "|".join(
+    rf"({_GROUP}:){{1,{before}}}(:{_GROUP}){{1,{7 - before}}}" for before in range(1, 7)
+)
+_IPV6 = (
+    rf"({_GROUP}:){{7}}{_GROUP}|({_GROUP}:){{1,7}}:|:(:{_GROUP}){{1,7}}|::|{_SPLIT}"
+    rf"|::([fF]{{4}}:)?{_IPV4}"
+)
+_HOST = rf"({_IPV4}|{_NAME}|\[({_IPV6})\])"
 _PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 Url = Annotated[
     str, shape(f"^https?://{_HOST}(:{_PORT})?{END}", "http://HOST:PORT and no path", max_length=300)

@@ -1,6 +1,7 @@
 """A real node and a real central, each in a folder of its own, and a client to ask them."""
 
 import io
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -109,14 +110,14 @@ class Api:
 
 
 @asynccontextmanager
-async def serving(app: Application) -> AsyncIterator[URL]:
+async def serving(app: Application, tls: ssl.SSLContext | None = None) -> AsyncIterator[URL]:
     """Serve an app just as `cluster.server.run` does, on a free port."""
     runner = runner_of(app)
     listener = bind("127.0.0.1", 0)
     try:
         await runner.setup()
-        await SockSite(runner, listener).start()
-        yield URL(base_url(listener) + "/")
+        await SockSite(runner, listener, ssl_context=tls).start()
+        yield URL(base_url(listener, tls) + "/")
     finally:
         await runner.cleanup()
 

@@ -106,6 +106,9 @@ async def test_a_node_with_a_bad_name_is_not_added(central: Api, name: Any) -> N
         "http://\u202eexample",
         "http://bücher.example",
         "http://x..y:1",
+        "http://[:::]:80",
+        "http://[1.2.3.4]",
+        "http://1.2.3",
         "http://a-.b",
         "http://-a.b",
         f"http://{'a' * 64}.b",
@@ -130,7 +133,7 @@ async def test_a_bad_address_is_refused(central: Api, url: Any) -> None:
     assert [(node["name"], node["url"]) for node in nodes] == [("known", NOBODY)]
 
 
-@pytest.mark.parametrize("url", ["http://[:::]:80", "http://[1.2.3.4]", "http://1.2.3"])
+@pytest.mark.parametrize("url", ["http://x_y:1", "http://a" + "-a" * 31 + ":1"])
 async def test_an_address_that_only_looks_like_one_hurts_nobody_else(
     central: Api, url: str
 ) -> None:
