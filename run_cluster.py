@@ -24,6 +24,7 @@ if None in map(
     [
         "aiohttp",
         "aiosqlite",
+        "cryptography",
         "msgspec",
         "ntplib",
         "prometheus_client",
@@ -51,6 +52,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cluster.exchange import Nothing
+from cluster.local.certs import Certs, own_certs
 from cluster.local.child import Child
 from cluster.local.equal import NotEqual, make_equal
 from cluster.local.folder import FolderUnusable, claimed
@@ -106,9 +108,17 @@ class Visit:
 
     async def run(self) -> int:
         """Start, look on, make equal if that is wanted, stop, compare; the exit code."""
-        async with open_session() as session, asyncio.TaskGroup() as group:
+        certs = self._make_certs()
+        tls = certs.calling if certs else None
+        async with open_session(tls) as session, asyncio.TaskGroup() as group:
             cluster = Cluster(
-                self._folder, self._token, self._settings.port, session, group, self._given_up
+                self._folder,
+                self._token,
+                self._settings.port,
+                session,
+                group,
+                self._given_up,
+                certs,
             )
             try:
                 async with self._patience.everything():
@@ -124,6 +134,17 @@ class Visit:
         if self._settings.verify and self._code != AT_ONCE:
             await asyncio.to_thread(self._verify, cluster)
         return self._code
+
+    def _make_certs(self) -> Certs | None:
+        """FolderUnusable when --tls cannot be had."""
+        if not self._settings.tls:
+            return None
+        folder = self._folder / "certs"
+        nodes = [f"node-{number}" for number in range(1, self._settings.nodes + 1)]
+        try:
+            return own_certs(folder, ["central", *nodes])
+        except (OSError, ValueError) as error:
+            raise FolderUnusable(f"{folder}: cannot be used: {error}") from None
 
     async def _go_through(self, cluster: Cluster) -> None:
         """All that comes before the stop."""

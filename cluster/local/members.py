@@ -17,6 +17,7 @@ from pathlib import Path
 import aiohttp
 
 from cluster.exchange import Nothing
+from cluster.local.certs import Certs
 from cluster.local.child import EXIT_USAGE, Child
 from cluster.local.ports import HOST, Ports, Protocol
 from cluster.peer import Peer, PeerFailed
@@ -91,6 +92,7 @@ class Cluster:
         session: aiohttp.ClientSession,
         group: asyncio.TaskGroup,
         given_up: Callable[[str, str], None],
+        certs: Certs | None = None,
     ) -> None:
         self.ready = False
         self._folder = folder
@@ -99,6 +101,7 @@ class Cluster:
         self._session = session
         self._group = group
         self._given_up = given_up
+        self._certs = certs
         self._ports = Ports()
         self._members: dict[str, Member] = {}
         self._lost: dict[str, str] = {}  # name -> why
@@ -125,6 +128,7 @@ class Cluster:
         return {
             TOKEN_VARIABLE: self._token,
             "PYTHONPATH": f"{ROOT}{os.pathsep}{path}" if path else str(ROOT),
+            **(self._certs.env if self._certs else {}),
         }
 
     async def start(self, central: Sequence[str], nodes: Sequence[Sequence[str]]) -> None:
@@ -182,12 +186,17 @@ class Cluster:
         return not (known or self._stopping) and self._members[name].may_lack_a_port()
 
     def _make_central(self, flags: Sequence[str]) -> Member:
+        flags = [*self._tls_of("central"), *flags]
         return self._member("central", flags, (self._port, "tcp"), (NTP_PORT, "udp"))
 
     def _make_node(self, number: int, flags: Sequence[str]) -> Member:
         name, (_, (ntp_port, _)) = f"node-{number}", self.central.ports
         own = [f"--name={name}", f"--central={self.central.url}", f"--ntp={HOST}:{ntp_port}"]
+        own += self._tls_of(name)
         return self._member(name, [*own, *flags], (self._port + number, "tcp"))
+
+    def _tls_of(self, name: str) -> list[str]:
+        return self._certs.flags(name) if self._certs else []
 
     def _moved(self, member: Member) -> Member:
         """The same member on other ports. OSError when there are none."""
@@ -200,7 +209,8 @@ class Cluster:
         ports = tuple((self._ports.take(port, protocol), protocol) for port, protocol in usual)
         log = self._folder / "logs" / f"{name}.out"
         log.write_bytes(b"")  # last words must be this run's; the member's own log has the rest
-        program, url = name.partition("-")[0], f"http://{HOST}:{ports[0][0]}"
+        scheme = "https" if self._certs else "http"
+        program, url = name.partition("-")[0], f"{scheme}://{HOST}:{ports[0][0]}"
         folder = self._folder / name
         child = Child(
             name,

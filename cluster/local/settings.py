@@ -34,6 +34,9 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         bool, msgspec.Meta(description="central pulls every node by itself, every 2 seconds")
     ] = False
     skew: Annotated[bool, msgspec.Meta(description="give each node another wrong clock")] = False
+    tls: Annotated[
+        bool, msgspec.Meta(description="all members over mutual TLS, with certificates made here")
+    ] = False
     headless: Annotated[bool, msgspec.Meta(description="print lines, open no console")] = False
     web: Annotated[
         bool, msgspec.Meta(description="open the console to a browser on this machine instead")

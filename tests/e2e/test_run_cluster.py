@@ -50,10 +50,12 @@ async def test_a_cluster_runs_for_its_seconds_and_all_sets_are_equal_at_the_end(
 
 
 async def test_with_auto_nodes_come_in_sync_without_anybody_asking(launch: Launch) -> None:
-    """The state lines say so while the records go on coming; then the sets are equal."""
-    cluster = launch(
-        *("--headless", "--nodes", "2", "--rate", "50", "--seconds", "8", "--auto", "--verify")
-    )
+    """The state lines say so while the records go on coming; then the sets are equal.
+
+    All of it over mutual TLS.
+    """
+    flags = ("--headless", "--nodes", "2", "--rate", "50", "--seconds", "8", "--auto", "--verify")
+    cluster = launch(*flags, "--tls")
 
     assert await cluster.ended() == 0
 

@@ -71,6 +71,7 @@ def program(request: pytest.FixtureRequest) -> str:
     return name
 
 
+@pytest.mark.fault(62)
 def test_wrong_settings_end_with_2(program: str, tmp_path: Path) -> None:
     """Flags, keys, variables, tokens and addresses; the data folder is not even made."""
     data = tmp_path / "data"

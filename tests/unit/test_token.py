@@ -37,6 +37,7 @@ def test_without_a_token_it_is_said_how_to_make_one() -> None:
             read_token(None, environ)
 
 
+@pytest.mark.fault(64)
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o610, 0o601])
 def test_a_token_file_that_others_can_open_is_refused(tmp_path: Path, mode: int) -> None:
     """Also when it is only group, or only executable; the line says how to mend it."""
