@@ -61,3 +61,13 @@ def test_every_code_of_a_problem_is_documented() -> None:
     text = documents()["protocol.md"]
 
     assert [code for code in CODES if f"| `{code}` |" not in text] == []
+
+
+def test_each_decision_has_a_number_of_its_own() -> None:
+    """The file's and the heading's."""
+    files = sorted((DOCS / "decisions").glob("*.md"))
+    headings = [re.match(r"# (\d+)\.", file.read_text(encoding="utf-8")) for file in files]
+
+    numbers = [int(file.name[:4]) for file in files]
+    assert numbers == list(range(1, len(files) + 1))
+    assert [int(found[1]) for found in headings if found] == numbers
