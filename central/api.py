@@ -64,8 +64,10 @@ async def health(request: web.Request, ask: Nothing) -> Health:
 
 
 async def ready(request: web.Request, ask: Nothing) -> Health:
-    """Refusal unless the database answers."""
-    await request.app[PARTS].context.store.count()
+    """Refusal unless the database answers and the disk has room."""
+    store = request.app[PARTS].context.store
+    await store.count()
+    store.disk.check_room()
     return Health(True, VERSION)
 
 
@@ -202,6 +204,7 @@ async def metrics(request: web.Request, ask: Nothing) -> web.StreamResponse:
             missing.add_metric([view.name], number)
     flapping = sum(view.flapping for view in views)
     status = await parts.status(role_of(request))
+    log_bytes = parts.context.store.database.log_bytes()
     figures: list[Metric] = [
         by_state,
         missing,
@@ -209,6 +212,7 @@ async def metrics(request: web.Request, ask: Nothing) -> web.StreamResponse:
         GaugeMetricFamily("tidehold_records", "Records of all nodes", value=status.records),
         GaugeMetricFamily("tidehold_runs_open", "Runs not ended", value=status.runs_open),
         GaugeMetricFamily("tidehold_database_bytes", "Size", value=status.disk.database_bytes),
+        GaugeMetricFamily("tidehold_database_log_bytes", "Of it the log", value=log_bytes),
         GaugeMetricFamily("tidehold_disk_free_bytes", "Room left", value=status.disk.free_bytes),
         GaugeMetricFamily("tidehold_isolated", "Central is cut off", value=status.isolated),
         GaugeMetricFamily("tidehold_nodes_flapping", "Nodes that come and go", value=flapping),

@@ -1,6 +1,5 @@
 """The running parts of central that its API speaks of, and their state in one message."""
 
-import shutil
 import time
 from dataclasses import dataclass
 
@@ -13,7 +12,6 @@ from cluster import VERSION
 from cluster.clock.report import summary_of
 from cluster.clock.verdict import word_of
 from cluster.exchange import Role
-from cluster.protocol.shared import Disk
 from cluster.protocol.views import CentralStatus, TimeService
 
 
@@ -30,10 +28,8 @@ class Parts:
     async def status(self, role: Role) -> CentralStatus:
         """Central's own state now, for somebody who may do so much."""
         context = self.context
-        database = context.store.database
         clock, server = summary_of(context.clock), self.time_server
         uptime_s = round(time.monotonic() - self.started, 3)
-        usage = shutil.disk_usage(database.path.parent)
         return CentralStatus(
             epoch=context.store.epoch,
             boot=self.boot,
@@ -49,7 +45,7 @@ class Parts:
             clock=clock,
             clock_word=word_of(clock, uptime_s, context.clock_limits),
             time=TimeService(server.port, server.answered, server.limited, server.ignored),
-            disk=Disk(database.size(), usage.free, usage.total),
+            disk=context.store.disk.state(),
             uptime_s=uptime_s,
             journal_head=str(context.journal.head),
         )

@@ -22,6 +22,7 @@ from cluster.connection import T
 from cluster.damage import proven_digest
 from cluster.database import Database, open_database
 from cluster.digest import Digest
+from cluster.disk import DiskWatch
 from cluster.inside import list_window
 from cluster.protocol.views import Loss
 from cluster.record import Record
@@ -110,6 +111,7 @@ class CentralStore:
     def __init__(self, database: Database, epoch: str) -> None:
         self.database = database
         self.records = RecordSet(database)
+        self.disk = DiskWatch(database)
         self.epoch = epoch
 
     async def nodes(self) -> list[tuple[str, str, float | None]]:
@@ -165,7 +167,11 @@ class CentralStore:
         tidemark: Tidemark | None = None,
         head: Head | None = None,
     ) -> Taken:
-        """Insert what is missing, set aside what is bad and move the marks, all in one."""
+        """Insert what is missing, set aside what is bad and move the marks, all in one.
+
+        Refusal `not_ready` when the disk is nearly full.
+        """
+        self.disk.check_room()
         return await self.database.write(partial(_take, name, page, now_us, tidemark, head))
 
     async def lists(self, name: str, asked: Sequence[str]) -> list[dict[bytes, int]]:

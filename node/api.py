@@ -30,7 +30,6 @@ from cluster.record import id_text, parse_id
 from cluster.records import Filter
 from cluster.server import read_body, serve
 from node.append import append_page, append_rows
-from node.disk import DiskWatch
 from node.generator import Generator
 from node.hello import Greeter
 from node.retention import Retention
@@ -49,7 +48,6 @@ class Parts:
     generator: Generator
     greeter: Greeter | None
     retention: Retention
-    disk: DiskWatch
     boot: str
     started: float  # monotonic seconds
 
@@ -85,7 +83,7 @@ async def ready(request: web.Request, ask: Nothing) -> Health:
     """Refusal unless the database answers and the disk has room."""
     parts = request.app[PARTS]
     await parts.store.counts()
-    parts.disk.check_room()
+    parts.store.disk.check_room()
     return Health(True, VERSION)
 
 
@@ -110,7 +108,7 @@ async def status(request: web.Request, ask: Nothing) -> protocol.NodeStatus:
         source=parts.generator.state,
         retention=parts.retention.state,
         uptime_s=round(time.monotonic() - parts.started, 3),
-        disk=parts.disk.state(),
+        disk=parts.store.disk.state(),
         now=parts.clock.now_us(),  # last: as near as can be to the moment it is sent
     )
     if ticket is not None:
@@ -129,7 +127,6 @@ async def append(request: web.Request, ask: Nothing) -> Receipt:
     parts = request.app[PARTS]
     store = parts.store
     body = await read_body(request, protocol.APPEND.body_max, protocol.APPEND.takes)
-    parts.disk.check_room()
     if request.content_type == SQLITE:
         receipt = await append_page(store, body, request.headers.get(CHECKSUM))
     else:
@@ -224,11 +221,13 @@ async def metrics(request: web.Request, ask: Nothing) -> web.StreamResponse:
     counts = await parts.store.counts()
     made = CounterMetricFamily("tidehold_source_records", "Records made by the own source")
     made.add_metric([], parts.generator.state.made)
-    disk = parts.disk.state()
+    disk = parts.store.disk.state()
+    log_bytes = parts.store.database.log_bytes()
     figures: list[Metric] = [
         GaugeMetricFamily("tidehold_records", "Records in the database", value=counts.count),
         GaugeMetricFamily("tidehold_last_position", "Last position", value=counts.last_position),
         GaugeMetricFamily("tidehold_database_bytes", "Size", value=disk.database_bytes),
+        GaugeMetricFamily("tidehold_database_log_bytes", "Of it the log", value=log_bytes),
         GaugeMetricFamily("tidehold_disk_free_bytes", "Room left", value=disk.free_bytes),
         made,
         *door_metrics(request.app[DOOR]),

@@ -24,7 +24,6 @@ from cluster.settings import parse_servers
 from cluster.trust.member import Trust
 from cluster.trust.renewal import tell_log
 from node.api import PARTS, Parts, routes
-from node.disk import DiskWatch
 from node.first_sync import tell_at_first_sync
 from node.generator import Generator
 from node.hello import Greeter
@@ -91,7 +90,6 @@ def build_app(settings: NodeSettings, trust: Trust | str, url: str) -> web.Appli
                 generator,
                 greeter,
                 retention,
-                DiskWatch(store.database),
                 boot,
                 time.monotonic(),
             )

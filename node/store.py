@@ -19,6 +19,7 @@ from cluster import arrival, records, windows
 from cluster.arrival import CheckedPage
 from cluster.clock.cluster_clock import ClusterClock
 from cluster.database import Database, open_database
+from cluster.disk import DiskWatch
 from cluster.protocol.shared import RecordCounts, Span
 from cluster.record import IdMaker, Record, make
 from cluster.record_set import QUARANTINE, RecordSet, schema
@@ -66,6 +67,7 @@ class NodeStore:
     ) -> None:
         self.database = database
         self.records = RecordSet(database)
+        self.disk = DiskWatch(database)
         self.node = node
         self.epoch = epoch
         self._clock = clock
@@ -73,7 +75,11 @@ class NodeStore:
         self._unsynced = noted
 
     async def store(self, batch: Sequence[Draft | Record]) -> Stored:
-        """Store a batch in one transaction; returns after it is on disk."""
+        """Store a batch in one transaction; returns after it is on disk.
+
+        Refusal `not_ready` when the disk is nearly full.
+        """
+        self.disk.check_room()
         return await self.database.write(partial(self._store, batch))
 
     def _store(self, batch: Sequence[Draft | Record], sql: sqlite3.Connection) -> Stored:
@@ -105,7 +111,8 @@ class NodeStore:
         return Stored(outcome.inserted, outcome.duplicate, clashing, sorted(gone))
 
     async def store_page(self, page: CheckedPage) -> Stored:
-        """Store a checked page in one transaction; returns after it is on disk."""
+        """Store a checked page in one transaction, as `store` does."""
+        self.disk.check_room()
         return await self.database.write(partial(self._store_page, page))
 
     def _store_page(self, page: CheckedPage, sql: sqlite3.Connection) -> Stored:

@@ -16,8 +16,8 @@ import signal
 import socket
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
 from cluster.exchange import AskT, Exchange, Nothing, ReplyT
@@ -25,8 +25,10 @@ from cluster.peer import Peer, PeerFailed, open_session
 from cluster.protocol import central, node
 from cluster.protocol.shared import HEALTH, Receipt
 from cluster.protocol.views import NodeView, Run
+from cluster.schema import log_of
 from tests.invariants import Verdict, check
 from tests.launcher import Launched, launch
+from tests.strace import injected
 
 TOKEN = "a-token-for-tests-only-0123456789"
 ROOT = Path(__file__).parent.parent
@@ -106,10 +108,30 @@ class Program:
         assert self.process is None, "kill it first"
         shutil.rmtree(self.folder)
 
+    @contextmanager
+    def break_disk(self, fault: str) -> Iterator[None]:
+        """While open, calls on its database and log fail or wait: `fdatasync:error=EIO`."""
+        assert self.process is not None
+        with injected(self.process.pid, fault, self.file, log_of(self.file)):
+            yield
+
+    @contextmanager
+    def fill_disk(self, left: int) -> Iterator[None]:
+        """While open, the disk under its folder has room for `left` bytes only."""
+        filler = self.folder / "filler"
+        with filler.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(self.folder).free - left)
+        yield
+        filler.unlink()
+
+    @property
+    def file(self) -> Path:
+        """Its database."""
+        return self.folder / f"{self._argv[0]}.db"
+
     def sql(self, statement: str, *values: object) -> int:
         """Change its database behind its back; how many rows changed."""
-        (file,) = self.folder.glob("*.db")
-        with closing(sqlite3.connect(file, timeout=10)) as sql, sql:
+        with closing(sqlite3.connect(self.file, timeout=10)) as sql, sql:
             return sql.execute(statement, values).rowcount
 
     async def call(self, exchange: Exchange[AskT, ReplyT], ask: AskT) -> ReplyT:
