@@ -45,6 +45,8 @@ class Pulse:
             self._become(missed(self.known, failure))
         elif self._is_cut_off():
             detail = f"{failure.detail}; central may be cut off"
+            if self.known.live != "down":  # the misses that led here were not the node's
+                self.known = Liveness("up" if self.known.live == "suspect" else self.known.live)
             self.known = replace(self.known, reason=failure.reason, detail=detail)
         else:
             self._become(missed(self.known, failure))

@@ -1,8 +1,9 @@
 """The world that tests play in: real nodes and a real central as processes, and verbs to hurt them.
 
     async with world(tmp_path) as w:
-        node = await w.node("n1")
+        node = await w.node("n1", line=True)
         await w.pull("n1")
+        w.lines["n1"].cut()
         node.kill()
 
 Everything listens on free loopback ports. Nothing sleeps: `until` waits for a condition, and says
@@ -17,21 +18,29 @@ import socket
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
+from central.store import SCHEMA as CENTRAL_SCHEMA
 from cluster.exchange import AskT, Exchange, Nothing, ReplyT
 from cluster.peer import Peer, PeerFailed, open_session
 from cluster.protocol import central, node
 from cluster.protocol.shared import HEALTH, Receipt
 from cluster.protocol.views import NodeView, Run
 from cluster.schema import log_of
+from cluster.upkeep import OK, Upkeep
+from node.store import SCHEMA as NODE_SCHEMA
 from tests.invariants import Verdict, check
 from tests.launcher import Launched, launch
 from tests.strace import injected
+from tests.toxic import Toxic, toxic_proxy
 
 TOKEN = "a-token-for-tests-only-0123456789"
 ROOT = Path(__file__).parent.parent
+UPKEEP = {
+    "node": Upkeep("node", "node.db", NODE_SCHEMA),
+    "central": Upkeep("central", "central.db", CENTRAL_SCHEMA),
+}
 
 
 async def until(
@@ -95,6 +104,10 @@ class Program:
             self.process.wait(timeout_s=15)
             self.process = None
 
+    def advertise(self, url: str) -> None:
+        """Where a node tells central that it is."""
+        self._argv += ["--advertise", url]
+
     def freeze(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
@@ -134,6 +147,24 @@ class Program:
         with closing(sqlite3.connect(self.file, timeout=10)) as sql, sql:
             return sql.execute(statement, values).rowcount
 
+    async def back_up(self, to: Path) -> None:
+        """As an operator does: from another process than the service's."""
+        await self._upkeep("backup", "--to", str(to))
+
+    async def restore_backup(self, backup: Path) -> None:
+        assert self.process is None, "kill it first"
+        await self._upkeep("restore", "--from", str(backup))
+
+    async def _upkeep(self, command: str, *args: str) -> None:
+        argv = [command, "--data", str(self.folder), *args]
+        assert await asyncio.to_thread(UPKEEP[self._argv[0]].run, argv) == OK
+
+    async def jump_clock(self, by_ms: float) -> None:
+        """A node's system clock is set: it starts anew with that, as a process has one clock."""
+        self.kill()
+        self._argv += ["--skew-ms", str(by_ms)]
+        await self.start()
+
     async def call(self, exchange: Exchange[AskT, ReplyT], ask: AskT) -> ReplyT:
         return await self.peer.call(exchange, ask, timeout_s=20)
 
@@ -142,7 +173,12 @@ class World:
     """One central and its nodes. Made by `world`."""
 
     def __init__(
-        self, folder: Path, peers: Callable[[str], Peer], poll_interval_s: float, *central: str
+        self,
+        folder: Path,
+        peers: Callable[[str], Peer],
+        open_lines: AsyncExitStack,
+        poll_interval_s: float,
+        *central: str,
     ) -> None:
         self._folder = folder
         self._peers = peers
@@ -155,23 +191,56 @@ class World:
             *central,
         )
         self.nodes: dict[str, Program] = {}
+        self.lines: dict[str, Toxic] = {}  # between central and those nodes that have one
+        self.clones: list[Program] = []
+        self._open_lines = open_lines
 
     async def node(
-        self, name: str, *args: str, source: str = "none", ntp: Sequence[str] = ()
+        self,
+        name: str,
+        *args: str,
+        source: str = "none",
+        ntp: Sequence[str] = (),
+        line: bool = False,
     ) -> Program:
-        """Start a node, and return when central says that it is up. `ntp`: instead of central."""
-        program = Program(
-            self._peers,
-            "node",
-            self._folder / name,
-            *("--name", name, "--source", source, "--central", self.central.url),
-            *(f"--ntp={server}" for server in ntp or [f"127.0.0.1:{self.ntp_port}"]),
-            *args,
-        )
+        """Start a node, and return when central says that it is up.
+
+        `ntp`: instead of central. `line`: central reaches it over `lines[name]`, to be hurt.
+        """
+        program = self._make(name, *args, source=source, ntp=ntp)
+        if line:
+            proxy = toxic_proxy(("127.0.0.1", program.port))
+            self.lines[name] = await self._open_lines.enter_async_context(proxy)
+            program.advertise(self.lines[name].url)
         self.nodes[name] = program
         await program.start()
         await self.until_live(name, "up")
         return program
+
+    async def clone(self, name: str) -> Program:
+        """Start a copy of a killed node's disk beside it: the same name, another address."""
+        copy = self._make(name, folder=f"{name}-clone")
+        await asyncio.to_thread(shutil.copytree, self.nodes[name].folder, copy.folder)
+        self.clones.append(copy)
+        await copy.start()
+        return copy
+
+    def _make(
+        self,
+        name: str,
+        *args: str,
+        folder: str | None = None,
+        source: str = "none",
+        ntp: Sequence[str] = (),
+    ) -> Program:
+        return Program(
+            self._peers,
+            "node",
+            self._folder / (folder or name),
+            *("--name", name, "--source", source, "--central", self.central.url),
+            *(f"--ntp={server}" for server in ntp or [f"127.0.0.1:{self.ntp_port}"]),
+            *args,
+        )
 
     async def view(self, name: str) -> NodeView:
         return await self.central.call(central.NODE, central.Named(name))
@@ -235,8 +304,13 @@ class World:
             acknowledged,
         )
 
+    async def journal(self, *kinds: str) -> list[str]:
+        """What central's journal says, oldest first: "node kind" of each line of these kinds."""
+        page = await self.central.call(central.JOURNAL, central.JournalAsk(limit=1_000))
+        return [f"{line.node} {line.kind}" for line in page.lines if line.kind in kinds]
+
     def stop(self) -> None:
-        for program in (*self.nodes.values(), self.central):
+        for program in (*self.nodes.values(), *self.clones, self.central):
             if program.process is not None:
                 program.process.send_signal(signal.SIGCONT)
                 program.kill()
@@ -245,8 +319,14 @@ class World:
 @asynccontextmanager
 async def world(folder: Path, poll_interval_s: float = 0.2, *central: str) -> AsyncIterator[World]:
     """A central with flags of its own, ready for nodes. Everything is killed at the end."""
-    async with open_session() as session:
-        made = World(folder, lambda url: Peer(session, url, TOKEN), poll_interval_s, *central)
+    async with open_session() as session, AsyncExitStack() as open_lines:
+        made = World(
+            folder,
+            lambda url: Peer(session, url, TOKEN),
+            open_lines,
+            poll_interval_s,
+            *central,
+        )
         try:
             await made.central.start()
             yield made

@@ -5,29 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from central.store import SCHEMA as CENTRAL
-from cluster.upkeep import OK, Upkeep
-from node.store import SCHEMA as NODE
 from tests.faults.test_kill import Client
 from tests.world import Program, World, world
 
 pytestmark = pytest.mark.e2e
-
-PROGRAMS = {
-    "node": Upkeep("node", "node.db", NODE),
-    "central": Upkeep("central", "central.db", CENTRAL),
-}
-
-
-async def back_up(victim: Program, name: str, to: Path) -> None:
-    """As an operator does: from another process than the service's."""
-    argv = ["backup", "--data", str(victim.folder), "--to", str(to)]
-    assert await asyncio.to_thread(PROGRAMS[name].run, argv) == OK
-
-
-async def restore(victim: Program, name: str, backup: Path) -> None:
-    argv = ["restore", "--data", str(victim.folder), "--from", str(backup)]
-    assert await asyncio.to_thread(PROGRAMS[name].run, argv) == OK
 
 
 async def post_until(client: Client, stop: asyncio.Event) -> None:
@@ -35,13 +16,13 @@ async def post_until(client: Client, stop: asyncio.Event) -> None:
         await client.post(200)
 
 
-async def under_load(w: World, client: Client, victim: Program, name: str, backup: Path) -> None:
+async def under_load(w: World, client: Client, victim: Program, backup: Path) -> None:
     """Rows are posted and pulled all the time; a backup is taken in the middle of it."""
     stop = asyncio.Event()
     posting = asyncio.create_task(post_until(client, stop))
     before = len(client.acknowledged)
     pulling = asyncio.create_task(w.pull("n1"))
-    await back_up(victim, name, backup)
+    await victim.back_up(backup)
     await pulling
     await w.pull("n1")
     stop.set()
@@ -60,12 +41,12 @@ async def test_a_disk_that_died_is_brought_back_from_a_backup(tmp_path: Path, vi
         await client.post(500)
         await w.pull("n1")
         program = n1 if victim == "node" else w.central
-        await under_load(w, client, program, victim, tmp_path / "backup.db")
+        await under_load(w, client, program, tmp_path / "backup.db")
         await w.pull("n1")
 
         program.kill()
         program.wipe()
-        await restore(program, victim, tmp_path / "backup.db")
+        await program.restore_backup(tmp_path / "backup.db")
         await program.start()
         await w.until_live("n1", "up")
         pulled, pushed = await w.pull("n1"), await w.push("n1")
