@@ -306,8 +306,10 @@ class World:
 
     async def journal(self, *kinds: str) -> list[str]:
         """What central's journal says, oldest first: "node kind" of each line of these kinds."""
-        page = await self.central.call(central.JOURNAL, central.JournalAsk(limit=1_000))
-        return [f"{line.node} {line.kind}" for line in page.lines if line.kind in kinds]
+        asks = [central.JournalAsk(kind=kind, limit=5_000) for kind in kinds]
+        pages = [await self.central.call(central.JOURNAL, ask) for ask in asks]
+        lines = sorted((line for page in pages for line in page.lines), key=lambda line: line.seq)
+        return [f"{line.node} {line.kind}" for line in lines]
 
     def stop(self) -> None:
         for program in (*self.nodes.values(), *self.clones, self.central):

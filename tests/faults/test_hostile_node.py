@@ -131,6 +131,7 @@ def liar(
     return app
 
 
+@pytest.mark.fault(22, 24)
 @pytest.mark.parametrize(
     ("lies", "replies"),
     [

@@ -49,6 +49,7 @@ class Client:
                 return
 
 
+@pytest.mark.fault(16)
 @pytest.mark.long
 @pytest.mark.parametrize("victim", ["central", "node"])
 @pytest.mark.timeout(150)

@@ -11,6 +11,7 @@ from tests.world import until, world
 pytestmark = pytest.mark.e2e
 
 
+@pytest.mark.fault(3, 15)
 @pytest.mark.long
 @pytest.mark.timeout(120)
 async def test_a_node_stopped_for_thirty_seconds_is_waited_for_and_caught_up(
@@ -45,6 +46,7 @@ async def _is_after(moment: float) -> bool:
     return asyncio.get_running_loop().time() >= moment
 
 
+@pytest.mark.fault(1)
 async def test_a_dead_node_holds_up_nobody_else(tmp_path: Path) -> None:
     """The others are polled and pulled while one is down."""
     async with world(tmp_path) as w:
@@ -89,6 +91,7 @@ async def test_a_node_runs_on_without_central(tmp_path: Path) -> None:
         assert run.inserted == 200
 
 
+@pytest.mark.fault(17)
 async def test_another_node_at_the_same_address_is_told_apart(tmp_path: Path) -> None:
     """wrong_node: its records are never taken for the other's."""
     async with world(tmp_path) as w:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -41,6 +42,7 @@ VERBS = st.one_of(
 )
 
 
+@pytest.mark.fault(16, 18)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(VERBS, min_size=3, max_size=14))
 def test_after_any_story_a_pull_and_a_push_make_both_sides_equal(

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.e2e
 TWIN = central.Hello(name="n1", url="http://127.0.0.1:1", boot="another")
 
 
+@pytest.mark.fault(17)
 async def test_a_second_node_of_the_same_name_is_refused(tmp_path: Path) -> None:
     """While the first one is up, another at a new address does not take its place."""
     async with world(tmp_path) as w:
@@ -103,6 +104,7 @@ async def test_a_removed_node_keeps_its_records_at_central(tmp_path: Path) -> No
         assert len(page.records) == 10
 
 
+@pytest.mark.fault(19)
 async def test_a_poll_that_meets_a_removal_is_answered(tmp_path: Path) -> None:
     """With the view, or with the news that there is no such node any more."""
     async with world(tmp_path) as w:

@@ -56,6 +56,7 @@ async def test_a_second_pull_moves_only_what_is_new(tmp_path: Path) -> None:
         assert w.verdict("n1").equal
 
 
+@pytest.mark.fault(18)
 async def test_a_full_pull_counts_what_is_there_as_duplicates(tmp_path: Path) -> None:
     """Repeating is safe: all is received, nothing is inserted twice."""
     async with world(tmp_path) as w:

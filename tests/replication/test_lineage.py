@@ -130,6 +130,7 @@ async def restart_empty(w: World, n1: Program) -> None:
     await n1.start()
 
 
+@pytest.mark.fault(17)
 async def test_what_is_lost_with_a_disk_is_told(tmp_path: Path) -> None:
     """How many were never pulled, how many can be restored, and when the lost ones were born."""
     async with world(tmp_path) as w:
@@ -218,6 +219,7 @@ async def test_a_loss_is_told_over_a_restart_of_central(tmp_path: Path) -> None:
         assert await told(w, "new-epoch") == line
 
 
+@pytest.mark.fault(16)
 async def test_an_old_backup_is_told_and_healed_both_ways(tmp_path: Path) -> None:
     """Positions ran backwards, and more was born since."""
     async with world(tmp_path) as w:
@@ -239,6 +241,7 @@ async def test_an_old_backup_is_told_and_healed_both_ways(tmp_path: Path) -> Non
         assert (await healed(w)).records.node == 105
 
 
+@pytest.mark.fault(16)
 async def test_a_backup_that_has_outgrown_its_old_position_is_told(tmp_path: Path) -> None:
     """Central was down meanwhile: the same positions hold other records, and no count misleads."""
     async with world(tmp_path) as w:
@@ -260,6 +263,7 @@ async def test_a_backup_that_has_outgrown_its_old_position_is_told(tmp_path: Pat
         assert (await healed(w)).records.node == 260
 
 
+@pytest.mark.fault(16)
 async def test_a_fork_behind_what_was_written_down_last_is_told_by_the_tidemark(
     tmp_path: Path,
 ) -> None:
@@ -304,6 +308,7 @@ def forget_what_came_after(w: World, position: int) -> None:
     w.central.sql("UPDATE nodes SET announced = ?", msgspec.json.encode(early).decode())
 
 
+@pytest.mark.fault(16, 17)
 async def test_a_clone_and_the_original_after_it_are_told_and_healed(tmp_path: Path) -> None:
     """Two databases of one epoch take turns; what either was given ends up in both sides."""
     async with world(tmp_path) as w:

@@ -82,6 +82,7 @@ PAGE_LIES = [
 ]
 
 
+@pytest.mark.fault(18, 24)
 @pytest.mark.parametrize(
     "lies",
     [

@@ -18,6 +18,7 @@ def connecting(number: int) -> aiohttp.ClientConnectorError:
     return aiohttp.ClientConnectorError(KEY, OSError(number, os.strerror(number)))
 
 
+@pytest.mark.fault(1, 2, 6)
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
