@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from random import Random
 
 from central.board import Board
 from central.isolation import Isolation
@@ -37,3 +38,4 @@ class Context:
     isolation: Isolation = field(default_factory=Isolation)
     stalls: Stalls = field(default_factory=Stalls)
     polls: PollFigures = field(default_factory=PollFigures)
+    rng: Random = field(default_factory=Random)  # spreads what would come together

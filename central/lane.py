@@ -6,7 +6,6 @@ nobody else, and central's own slow database holds up no poll.
 """
 
 import asyncio
-from random import Random
 
 from yarl import URL
 
@@ -45,7 +44,7 @@ class Lane:
         self._context = context
         self._link = Link(context.peer(url, name), name)
         self._pulse = Pulse(context, name, near=_is_near(url))
-        self._schedule = Schedule(name, context.poll_interval_s, Random())
+        self._schedule = Schedule(name, context.poll_interval_s, context.rng)
         self._throttle = Throttle(context.max_rate)
         self._size = PageSize()
         self._status: NodeStatus | None = None

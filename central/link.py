@@ -6,7 +6,6 @@ PeerFailed with a reason from a closed set.
 """
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -74,11 +73,12 @@ class Link:
 
     async def anybody(self, timeout_s: float, headers: Mapping[str, str] = NO_HEADERS) -> Polled:
         """The status of whoever answers at the address."""
-        start = time.monotonic()
+        now_s = asyncio.get_running_loop().time
+        start_s = now_s()
         status = await self._peer.call(
             protocol.STATUS, Nothing(), timeout_s=timeout_s, headers=headers, compress=True
         )
-        return Polled(status, time.monotonic() - start)
+        return Polled(status, now_s() - start_s)
 
     async def set_source(self, change: protocol.SourceChange) -> SourceState:
         """Refusal in the node's own words, or `node_unreachable`."""

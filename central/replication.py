@@ -6,7 +6,7 @@ be begun again: rows are inserted only if missing, and the tidemark moves with t
 page is fetched, or prepared, while this one is inserted.
 """
 
-import time
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -144,14 +144,15 @@ class Replication:
         head = await self._open_head(status, start)
         later = max(0, status.records.last_position - head.last)
         self.tally.expected = self.tally.received + max(0, head.first - start) + later
-        due = time.monotonic() + HEAD_EVERY_S
+        now_s = asyncio.get_running_loop().time
+        due_s = now_s() + HEAD_EVERY_S
         async with prefetched(self._transfer.pages(status.epoch, start, head.first)) as pages:
             async for arrived in pages:
                 end = min(arrived.next, head.first) if arrived.more else head.first
                 await self._transfer.take(arrived, mark=Tidemark(status.epoch, end))
-                if time.monotonic() >= due:
+                if now_s() >= due_s:
                     head = await self._take_head(head)
-                    due = time.monotonic() + HEAD_EVERY_S
+                    due_s = now_s() + HEAD_EVERY_S
         mark = Tidemark(status.epoch, head.last)
         _, standing = await self.store.standing(self.link.name)
         await self.store.settle(self.link.name, standing.moved(mark))

@@ -8,7 +8,6 @@ moves anything, the lane may have it look into a difference that a poll cannot e
 
 import asyncio
 from collections.abc import Callable
-from random import Random
 
 from central.context import Context
 from central.replication import Replication
@@ -157,7 +156,7 @@ class Runner:
             self._poll()  # its result shows at once
 
     async def _attempt_until_done(self) -> None:
-        fruitless, pause = 0, Backoff(0.5, 10.0, Random())
+        fruitless, pause = 0, Backoff(0.5, 10.0, self._context.rng)
         while not self._current.ended_already:
             tally, waits = Tally(), not self.up.is_set()
             try:

@@ -4,7 +4,7 @@ It learns how large a page should be, prepares the next one while this one is on
 leaves it to `central.replication` which pages are wanted.
 """
 
-import time
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -116,13 +116,14 @@ class Transfer:
 
     async def _timed(self, moving: Awaitable[T]) -> tuple[T, float]:
         """What came of a page on its way, and the seconds; where it fails, the next is smaller."""
-        began = time.monotonic()
+        now_s = asyncio.get_running_loop().time
+        began_s = now_s()
         try:
             result = await moving
         except PeerFailed:
             self.size.failed()
             raise
-        return result, time.monotonic() - began
+        return result, now_s() - began_s
 
     def _moved(self) -> None:
         self.tally.bytes = self.link.bytes_moved

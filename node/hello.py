@@ -19,13 +19,17 @@ TIMEOUT_S = 5.0
 QUIET_S = 10.0  # without a poll for this long, central may not know us
 REMINDER_S = 300.0  # others may be asking our status: do not rely on that alone
 RETRY_CAP_S = 60.0
+LOOK_EVERY_S = 1.0
 
 
 class Greeter:
     """Tells central where this node is. `polled` is called at each poll."""
 
-    def __init__(self, peer: Peer, name: str, url: str, boot: str) -> None:
+    def __init__(
+        self, peer: Peer, name: str, url: str, boot: str, rng: Random | None = None
+    ) -> None:
         self._peer = peer
+        self._rng = rng or Random()
         self._hello = central.Hello(name=name, url=url, boot=boot)
         self._last_poll = self._last_hello = float("-inf")
         self._told = ""
@@ -36,7 +40,7 @@ class Greeter:
 
     async def run(self) -> None:
         """Watch for silence, for ever."""
-        backoff = Backoff(base_s=1.0, cap_s=RETRY_CAP_S, rng=Random())
+        backoff = Backoff(base_s=1.0, cap_s=RETRY_CAP_S, rng=self._rng)
         loop = asyncio.get_running_loop()
         while True:
             now = loop.time()
@@ -48,7 +52,7 @@ class Greeter:
                 else:
                     await asyncio.sleep(backoff.next_s())
                     continue
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _say(self) -> bool:
         """Say it once; log only what is new."""

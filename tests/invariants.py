@@ -12,8 +12,8 @@ I5 central holds, or has set aside, all that the node stored up to the tidemark
 """
 
 import sqlite3
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,63 +78,87 @@ def check(
     name: str, node_file: Path, central_file: Path, acknowledged: Iterable[bytes] = ()
 ) -> Verdict:
     """Check one node. `acknowledged`: ids that a client was told are stored."""
-    node, central = read_side(node_file, name), read_side(central_file, name)
+    with _open(node_file) as node_sql, _open(central_file) as central_sql:
+        return compare(name, node_sql, central_sql, acknowledged)
+
+
+def compare(
+    name: str,
+    node_sql: sqlite3.Connection,
+    central_sql: sqlite3.Connection,
+    acknowledged: Iterable[bytes] = (),
+) -> Verdict:
+    """The same of databases that are open."""
+    node, central = _side(node_sql, "node.db", name), _side(central_sql, "central.db", name)
     broken = [*node.broken, *central.broken]
     broken += [
         f"I1 {id_text(record_id)} was acknowledged and is nowhere"
         for record_id in acknowledged
         if record_id not in node.rows and record_id not in central.rows
     ]
-    broken += _tidemark_holds(name, node_file, central_file, node, central)
+    broken += _tidemark_holds(name, node_sql, central_sql, node, central)
     return Verdict(name, node, central, broken)
 
 
 def read_side(file: Path, name: str) -> Side:
     """Read and check one file."""
-    side = Side(file.name)
+    with _open(file) as sql:
+        return _side(sql, file.name, name)
+
+
+@contextmanager
+def _open(file: Path) -> Iterator[sqlite3.Connection]:
+    """A file as it is at one moment."""
     with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as sql:
-        sql.execute("BEGIN")  # one state of the file for all that follows
-        for window, count, total in sql.execute(
-            "SELECT window, count, sum FROM digests WHERE node = ? AND state = 'dropped'", (name,)
-        ):
-            side.dropped[window] = Digest(count, total)
-        side.digest = sum(side.dropped.values(), EMPTY)
-        for position, record_id, ts, stream, payload, value in sql.execute(
-            "SELECT position, id, ts, stream, payload, hash FROM records "
-            "WHERE node = ? ORDER BY position",
-            (name,),
-        ):
-            if record_id in side.rows:
-                side.broken.append(f"I2 {file.name}: {id_text(record_id)} is there twice")
-            if hash_of(record_id, name, ts, stream, payload) != value:
-                side.broken.append(f"I3 {file.name}: {id_text(record_id)} was altered")
-            side.rows[record_id] = value
-            side.positions[record_id] = position
-            if not side.has_dropped(record_id):  # or the window's digest covers it
-                side.digest += Digest(1, value)
-        kept = sql.execute(
-            "SELECT count, sum FROM digests WHERE node = ? AND window = ''", (name,)
-        ).fetchone()
-        if Digest(*(kept or (0, 0))) != side.digest:
-            side.broken.append(f"I4 {file.name}: the digest kept is not that of the rows")
+        sql.execute("BEGIN")
+        yield sql
+
+
+def _side(sql: sqlite3.Connection, where: str, name: str) -> Side:
+    side = Side(where)
+    for window, count, total in sql.execute(
+        "SELECT window, count, sum FROM digests WHERE node = ? AND state = 'dropped'", (name,)
+    ):
+        side.dropped[window] = Digest(count, total)
+    side.digest = sum(side.dropped.values(), EMPTY)
+    for position, record_id, ts, stream, payload, value in sql.execute(
+        "SELECT position, id, ts, stream, payload, hash FROM records "
+        "WHERE node = ? ORDER BY position",
+        (name,),
+    ):
+        if record_id in side.rows:
+            side.broken.append(f"I2 {where}: {id_text(record_id)} is there twice")
+        if hash_of(record_id, name, ts, stream, payload) != value:
+            side.broken.append(f"I3 {where}: {id_text(record_id)} was altered")
+        side.rows[record_id] = value
+        side.positions[record_id] = position
+        if not side.has_dropped(record_id):  # or the window's digest covers it
+            side.digest += Digest(1, value)
+    kept = sql.execute(
+        "SELECT count, sum FROM digests WHERE node = ? AND window = ''", (name,)
+    ).fetchone()
+    if Digest(*(kept or (0, 0))) != side.digest:
+        side.broken.append(f"I4 {where}: the digest kept is not that of the rows")
     return side
 
 
 def _tidemark_holds(
-    name: str, node_file: Path, central_file: Path, node: Side, central: Side
+    name: str,
+    node_sql: sqlite3.Connection,
+    central_sql: sqlite3.Connection,
+    node: Side,
+    central: Side,
 ) -> list[str]:
     """I5, when the tidemark speaks of this database of the node."""
-    with closing(sqlite3.connect(f"{central_file.absolute().as_uri()}?mode=ro", uri=True)) as sql:
-        mark = sql.execute(
-            "SELECT tidemark_epoch, tidemark_position FROM nodes WHERE name = ?", (name,)
-        ).fetchone()
-        aside = sql.execute("SELECT count(*) FROM quarantine WHERE node = ?", (name,)).fetchone()
-    with closing(sqlite3.connect(f"{node_file.absolute().as_uri()}?mode=ro", uri=True)) as sql:
-        (epoch,) = sql.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+    mark = central_sql.execute(
+        "SELECT tidemark_epoch, tidemark_position FROM nodes WHERE name = ?", (name,)
+    ).fetchone()
+    aside = central_sql.execute("SELECT count(*) FROM quarantine WHERE node = ?", (name,))
+    (epoch,) = node_sql.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
     if mark is None or mark[0] != epoch:
         return []
     passed = {one for one, position in node.positions.items() if position <= mark[1]}
     lacking = len(passed - central.rows.keys())
-    if lacking <= aside[0]:
+    if lacking <= aside.fetchone()[0]:
         return []
     return [f"I5 the tidemark is {mark[1]}, and central lacks {lacking} records before it"]

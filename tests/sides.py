@@ -6,38 +6,30 @@ cut after any number of exchanges.
 
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from central import replication as module
-from central.link import Arrived, Polled
+from central.link import Link
 from central.page_size import PageSize
 from central.replication import Replication
 from central.standing import Judgement, judge
 from central.store import CentralStore, open_central_store
-from cluster import VERSION, arrival, inside, windows
+from cluster import inside, windows
 from cluster.clock.base import RealBase
 from cluster.clock.cluster_clock import ClusterClock
-from cluster.clock.report import summary_of
-from cluster.digest import Digest
-from cluster.inside import Inside
-from cluster.page_file import PageFile, checksum
-from cluster.peer import NO_HEADERS, PeerFailed
-from cluster.protocol.node import Due, NodeStatus, SourceState, WindowDigest
-from cluster.protocol.shared import Disk, Receipt
+from cluster.peer import PeerFailed
 from cluster.record import Record
-from cluster.records import Filter
 from node import retention
-from node.append import append_page
-from node.retention import Limits, Retention
+from node.retention import Limits
 from node.store import Draft, NodeStore, Stored, open_node_store
 from tests.invariants import Verdict, check
+from tests.near import NO_LIMITS, NearNode, NearPeer
 
 CLOCK = ClusterClock.reference(RealBase())
-NO_LIMITS = Limits()
 PAGE = 40  # small, so that a cut leaves something half done
 BACKLOG = 60  # so that some stories have one
 
@@ -65,81 +57,14 @@ class SmallPages(PageSize):
         pass
 
 
-class NearLink:
-    """A node without HTTP between. Fails after `calls_left` exchanges, as a line does."""
+class NearLink(Link):
+    """A real link to a node without HTTP. Fails after `calls_left` exchanges, as a line does."""
 
     def __init__(
         self, store: NodeStore, calls_left: int | None, limits: Limits = NO_LIMITS
     ) -> None:
-        self.name, self.bytes_moved = "n1", 0
-        self._store = store
-        self._retention = Retention(store, limits)
-        self._calls_left = calls_left
-
-    def _count(self) -> None:
-        if self._calls_left is not None:
-            self._calls_left -= 1
-            if self._calls_left < 0:
-                raise PeerFailed("reset", "cut")
-
-    async def status(self, timeout_s: float, headers: Mapping[str, str] = NO_HEADERS) -> Polled:
-        self._count()
-        await self._retention.look()
-        status = NodeStatus(
-            node="n1",
-            epoch=self._store.epoch,
-            boot="b",
-            version=VERSION,
-            now=0,
-            records=await self._store.counts(),
-            clock=summary_of(CLOCK),
-            source=SourceState("none", False, 0.0, 0),
-            retention=self._retention.state,
-            uptime_s=0.0,
-            disk=Disk(0, 0, 0),
-        )
-        return Polled(status, 0.0)
-
-    async def page(self, epoch: str, after: int, limit: int, upto: int) -> Arrived:
-        self._count()
-        limit = min(limit, PAGE)
-        return self._arrived(await self._store.records.page_file(after, limit, Filter(), upto))
-
-    async def fetch(
-        self, epoch: str, windows: Sequence[str], first: bytes, limit: int, upto: int
-    ) -> Arrived:
-        self._count()
-        limit = min(limit, PAGE)
-        return self._arrived(
-            await self._store.records.window_file(self.name, windows, first, limit, upto)
-        )
-
-    def _arrived(self, page: PageFile) -> Arrived:
-        checked = arrival.check(page.content, self.name, checksum(page.content))
-        return Arrived(checked, page.next, page.more)
-
-    async def digest(self, epoch: str, windows: list[str], upto: int) -> list[Inside]:
-        self._count()
-        return await self._store.records.open(self.name, windows, upto)
-
-    async def append(self, page: PageFile) -> Receipt:
-        self._count()
-        receipt = await append_page(self._store, page.content, checksum(page.content))
-        if self._calls_left == 0:
-            raise PeerFailed("reset", "the reply was lost after the commit")
-        return receipt
-
-    async def due(self) -> Due:
-        self._count()
-        due = await self._retention.look()
-        found = [WindowDigest(window, one.count, one.text) for window, one in due.items()]
-        return Due(self._store.epoch, found)
-
-    async def drop(self, epoch: str, proven: list[WindowDigest]) -> int:
-        self._count()
-        return await self._retention.drop(
-            {one.window: Digest.parse(one.count, one.digest) for one in proven}
-        )
+        node = NearNode(store, CLOCK, limits=limits, page_max=PAGE)
+        super().__init__(NearPeer(node, calls_left), "n1")  # type: ignore[arg-type]
 
 
 class Sides:
@@ -256,13 +181,7 @@ class Sides:
             assert calls is not None
 
     def _replication(self, link: NearLink) -> Replication:
-        return Replication(
-            link,  # type: ignore[arg-type]
-            self.central,
-            CLOCK.now_us,
-            size=SmallPages(),
-            backlog=BACKLOG,
-        )
+        return Replication(link, self.central, CLOCK.now_us, size=SmallPages(), backlog=BACKLOG)
 
     async def judgement(self) -> Judgement:
         """What a poll would tell."""

@@ -85,7 +85,7 @@ async def live_at_central(sides: Sides) -> int:
 async def pull(sides: Sides, link: NearLink, tally: Tally | None = None) -> Tally:
     tally = tally or Tally()
     near = Replication(
-        link,  # type: ignore[arg-type]
+        link,
         sides.central,
         CLOCK.now_us,
         tally,

@@ -160,7 +160,7 @@ async def test_what_a_slow_line_cannot_carry_at_once_is_fetched_in_smaller_pages
         for _ in range(5):
             try:
                 await Replication(
-                    near,  # type: ignore[arg-type]
+                    near,
                     sides.central,
                     CLOCK.now_us,
                     size=size,
@@ -185,7 +185,7 @@ async def test_reconcile_asks_for_no_page_after_the_tidemark(tmp_path: Path) -> 
         await sides.ingest(100)
         link = WatchedLink(sides)
 
-        await Replication(link, sides.central, CLOCK.now_us).pull("reconcile")  # type: ignore[arg-type]
+        await Replication(link, sides.central, CLOCK.now_us).pull("reconcile")
 
         assert link.asked == []
         assert link.fetched > 0
