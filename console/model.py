@@ -48,6 +48,7 @@ DIVERGED = State(0, "≠", "DIVERGED", "error")
 DOWN = State(1, "○", "DOWN", "error")
 CLOCK_BAD = State(2, "◷", "CLOCK-BAD", "warning")
 SUSPECT = State(3, "◐", "SUSPECT", "warning")
+FLAPS = State(3, "◐", "FLAPS", "warning")
 RUNS = {"pull": State(4, "⇣", "PULL", "primary"), "push": State(4, "⇡", "PUSH", "primary")}
 BEHIND = State(5, "●", "UP", "success")
 IN_SYNC = State(6, "●", "UP", "success")
@@ -62,6 +63,8 @@ def state_of(view: NodeView) -> State:
         return DOWN
     if view.clock_word == "BAD":
         return CLOCK_BAD
+    if view.flapping:
+        return FLAPS
     if view.live == "suspect":
         return SUSPECT
     if view.run is not None and not view.run.ended_already:
@@ -113,6 +116,8 @@ def away_text(view: NodeView, now_us: int) -> str:
         return retry_text(view, now_us)
     if view.live == "new":
         return "never answered"
+    if view.flapping:
+        return "comes and goes"
     return f"{view.failures}/{DOWN_AFTER} missed"
 
 

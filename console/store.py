@@ -95,6 +95,11 @@ class Store:
             self._changes.everything = True
             self.changed.set()
 
+    @property
+    def cut_off(self) -> bool:
+        """Whether it is central that hears nobody."""
+        return self.status is not None and self.status.isolated
+
     def know(self, status: CentralStatus, nodes: Iterable[NodeView]) -> None:
         """What was asked for once, without a stream."""
         self._hear(status.now)

@@ -112,10 +112,10 @@ def link_pieces(store: Store, feed: Feed, room: int) -> list[Piece]:
 
 
 class Banner(Lines):
-    """Says that what is shown is old, since when, and what happens next."""
+    """Says that what is shown is old, since when, and what happens next, or that central's is."""
 
     def show(self, store: Store, feed: Feed, token_from: str) -> None:
-        self.display = store.stale
+        self.display = store.stale or store.cut_off
         if self.display:
             width = self.app.size.width - 2
             text = fmt.cut(banner_text(store, feed, token_from), width)
@@ -127,6 +127,8 @@ class Banner(Lines):
 
 def banner_text(store: Store, feed: Feed, token_from: str) -> str:
     """One line: the beginning is what matters when it must be cut."""
+    if not store.stale:
+        return "CENTRAL HEARS NO NODE · it may be cut off, so it marks none down · states are old"
     if feed.link == "connecting":
         return f"Trying {fmt.safe(feed.address)} again"
     if feed.link == "refused":

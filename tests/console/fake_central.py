@@ -88,6 +88,7 @@ class FakeCentral:
         self.journal: list[JournalLine] = []
         self.asked: list[tuple[str, str]] = []
         self.streams = 0
+        self.isolated = False
         self.refuse: Refusal | None = None
         self.viewer_token = VIEWER_TOKEN
         self.found: dict[str, central.NodeFound] = {}
@@ -198,6 +199,7 @@ class FakeCentral:
             runs_open=0,
             poll_interval_s=1.0,
             runs_at_once=4,
+            isolated=self.isolated,
             clock=SYNC,
             clock_word="OK",
             time=TimeService(8123, 0, 0, 0),

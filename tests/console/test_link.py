@@ -47,6 +47,18 @@ async def test_central_is_killed_and_comes_back(fake: FakeCentral, size: tuple[i
         await until(lambda: "into central?" in text(app))
 
 
+@SIZES
+async def test_a_central_that_hears_no_node_says_so(
+    fake: FakeCentral, size: tuple[int, int]
+) -> None:
+    """States that nobody can vouch for are not shown as if nothing were."""
+    fake.put(view("ams1"))
+    fake.isolated = True
+
+    async with console(fake, size) as (app, _):
+        await until(lambda: "central hears no node" in text(app))
+
+
 async def test_news_while_it_closes_is_let_go(
     fake: FakeCentral, monkeypatch: pytest.MonkeyPatch
 ) -> None:

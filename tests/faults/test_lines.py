@@ -99,6 +99,7 @@ async def test_a_clone_of_a_node_is_refused_and_harms_nothing(tmp_path: Path) ->
         n1 = await w.node("n1")
         await w.post("n1", lines(500))
         n1.kill()
+        await w.until_live("n1", "down")
         clone = await w.clone("n1")
         await w.until_live("n1", "up")
         taken_over = (await w.view("n1")).url
