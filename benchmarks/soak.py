@@ -36,6 +36,18 @@ LINES = (
         "none else harmed",
     ),
     Line(
+        "records after an hour away",
+        "tests/faults/test_lines.py",
+        {"BACKLOG": 100_000},
+        "0 lost, 0 doubled, polls on time",
+    ),
+    Line(
+        "seconds without a database",
+        "tests/faults/test_network.py",
+        {"STILL_S": 10},
+        "polls on time, none down",
+    ),
+    Line(
         "stories of two sides",
         "tests/replication/test_state_machine.py",
         {"EXAMPLES": 2_000},
