@@ -115,8 +115,14 @@ class Lane:
 
     async def _poll_for_ever(self) -> None:
         loop, waiting = asyncio.get_running_loop(), set[asyncio.Future[None]]()
+        due_s = self._schedule.first_s(loop.time())
         try:
             while True:
+                try:
+                    async with asyncio.timeout_at(due_s):
+                        await self._wake.wait()
+                except TimeoutError:
+                    self._context.polls.began(loop.time() - due_s)
                 self._wake.clear()
                 waiting |= self._polls
                 self._polls = set()
@@ -127,11 +133,6 @@ class Lane:
                 if await self._is_judged(due_s):
                     _end(waiting)
                 self.show()
-                try:
-                    async with asyncio.timeout_at(due_s):
-                        await self._wake.wait()
-                except TimeoutError:
-                    self._context.polls.began(loop.time() - due_s)
         finally:
             _end(waiting | self._polls, Refusal("unknown_node", f"{self.name} is polled no more"))
 

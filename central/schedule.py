@@ -13,6 +13,7 @@ from central.liveness import Liveness
 from cluster.backoff import Backoff
 
 RETRY_CAP_S = 60.0
+FIRST_WITHIN_S = 1.0
 
 
 class Schedule:
@@ -23,6 +24,10 @@ class Schedule:
         self.phase_s = int.from_bytes(digest, "big") / 2**64 * interval_s
         self._interval_s = interval_s
         self._backoff = Backoff(interval_s, RETRY_CAP_S, rng)
+
+    def first_s(self, now_s: float) -> float:
+        """The moment of the first poll: soon, but not of all nodes at once."""
+        return now_s + self.phase_s * min(1.0, FIRST_WITHIN_S / self._interval_s)
 
     def next_s(self, now_s: float, known: Liveness, retry_after_s: float = 0.0) -> float:
         """The moment of the poll after one that ended at `now_s` and led to `known`."""

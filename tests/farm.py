@@ -48,17 +48,17 @@ class Node(asyncio.Protocol):
 
 
 async def serve(count: int, sick: int) -> None:
-    ailments, nodes = cycle(AILMENTS), list[Any]()
+    ailments, nodes, places = cycle(AILMENTS), list[Any](), list[socket.socket]()
     loop = asyncio.get_running_loop()
     for number in range(count):
         name = f"n{number}"
         ailment = next(ailments) if number % sick == sick - 1 else None
-        listener = socket.create_server(("127.0.0.1", 0))
-        nodes.append([name, listener.getsockname()[1], ailment])
-        if ailment == "refuses":
-            listener.close()
-        else:
-            await loop.create_server(partial(Node, good(name), ailment), sock=listener)
+        place = socket.socket()  # nobody else gets its port, also where nobody listens
+        places.append(place)
+        place.bind(("127.0.0.1", 0))
+        nodes.append([name, place.getsockname()[1], ailment])
+        if ailment != "refuses":
+            await loop.create_server(partial(Node, good(name), ailment), sock=place)
     sys.stdout.write(json.dumps(nodes) + "\n")
     sys.stdout.flush()
     await loop.run_in_executor(None, sys.stdin.read)

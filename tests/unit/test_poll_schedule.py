@@ -46,6 +46,19 @@ def test_phases_are_the_nodes_own_and_spread() -> None:
     assert max(sum(low <= 10 * one < low + 1 for one in phases) for low in range(10)) < 200
 
 
+@pytest.mark.parametrize("interval_s", [0.1, 1.0, 3600.0])
+def test_the_first_polls_after_a_start_are_soon_and_spread(interval_s: float) -> None:
+    """Within a second, however long the interval is."""
+    nodes = [schedule(f"node-{number}", interval_s) for number in range(1_000)]
+
+    first_s = sorted(one.first_s(50.0) - 50.0 for one in nodes)
+
+    span_s = min(1.0, interval_s)
+    assert 0 <= first_s[0] < 0.1 * span_s
+    assert 0.9 * span_s < first_s[-1] <= span_s
+    assert 0.4 * span_s < first_s[500] < 0.6 * span_s
+
+
 @pytest.mark.fault(9)
 @pytest.mark.parametrize(("asked_s", "rested_s"), [(5.0, 5.0), (1e9, RETRY_CAP_S)])
 @pytest.mark.parametrize("known", [SUSPECT, DOWN])
