@@ -69,9 +69,10 @@ class Board:
 
     def show_run(self, run: Run) -> None:
         self.runs[run.id] = run
-        ended = [run.id for run in self.runs.values() if run.ended_already]
-        for run_id in sorted(ended)[:-RUNS_SHOWN]:
-            del self.runs[run_id]
+        if len(self.runs) > RUNS_SHOWN:
+            ended = [run.id for run in self.runs.values() if run.ended_already]
+            for run_id in sorted(ended)[:-RUNS_SHOWN]:
+                del self.runs[run_id]
         for watcher in list(self._watchers):
             # The run itself: by the time that the watcher looks it may be one of the old ones.
             watcher.runs[run.id] = run

@@ -45,8 +45,8 @@ class Pulse:
             self._become(missed(self.known, failure))
         elif self._is_cut_off():
             detail = f"{failure.detail}; central may be cut off"
-            if self.known.live != "down":  # the misses that led here were not the node's
-                self.known = Liveness("up" if self.known.live == "suspect" else self.known.live)
+            if self.known.live != "down":
+                self._acquit()
             self.known = replace(self.known, reason=failure.reason, detail=detail)
         else:
             self._become(missed(self.known, failure))
@@ -60,6 +60,13 @@ class Pulse:
             text = "no node answers any more: central may be cut off; no node is marked down by it"
             self._context.journal.write("error", "central-isolated", text)
         return isolation.isolated
+
+    def _acquit(self) -> None:
+        """The misses that led here were not the node's."""
+        before = self.known
+        self.known = Liveness("up" if before.live == "suspect" else before.live)
+        if before.live == "suspect" and before.failures >= TOLD_AFTER and not self.flapping:
+            self._tell("info", "up", "is suspected no longer: central may be cut off")
 
     def _heard(self) -> None:
         if not self.near and self._context.isolation.hear(self._name):

@@ -24,7 +24,7 @@ from tests.simulation.network import Line, Network, Trace
 
 URL = "http://central:1"
 POLL_EVERY_S = 30.0
-PULL_EVERY_S = 120.0
+PULL_EVERY_S = 180.0
 RUNS_AT_ONCE = 4
 
 

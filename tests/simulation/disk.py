@@ -22,6 +22,8 @@ from cluster.problem import Refusal
 from cluster.schema import READER_PRAGMAS, WRITER_PRAGMAS, Schema, configure, prepare
 from cluster.writer import Writer, _answer, _Broken
 
+OTHERS_FIRST = 0.3  # of the reads; to let others come first at each one would cost too much
+
 
 class Disk:
     """What is left of a machine when its process is killed. Empty until it is first opened."""
@@ -85,11 +87,18 @@ def _template(schema: Schema) -> sqlite3.Connection:
     return sql
 
 
+class _Writer(Writer):
+    """Has no log that could grow."""
+
+    def _bound_log(self, sql: sqlite3.Connection, *, idle: bool) -> None:
+        """Nothing to be done."""
+
+
 class MemoryDatabase(Database):
     """The door of one process to its disk. After `kill` nothing goes in or out."""
 
     def __init__(self, path: Path, schema: Schema, disk: Disk, rng: Random) -> None:
-        super().__init__(path, Writer(path, schema))
+        super().__init__(path, _Writer(path, schema))
         self._writing, self._reading = disk.connect(schema)
         self._rng = rng
         self._jobs: deque[tuple[Work[Any], asyncio.Future[Any]]] = deque()
@@ -122,10 +131,12 @@ class MemoryDatabase(Database):
 
     async def read(self, work: Work[T], *, quick: bool = False) -> T:
         """Others may come first; then it sees one state of what is committed."""
-        await asyncio.sleep(0 if self._rng.random() < 0.9 else self._rng.uniform(0, 0.02))
+        if (chance := self._rng.random()) < OTHERS_FIRST:
+            await asyncio.sleep(0 if chance > OTHERS_FIRST / 4 else chance / 10)
         self._check()
         try:
-            return _read(work, self._reading)
+            # A page makes a reader's statements stale, so quick ones have another connection.
+            return work(self._writing) if quick else _read(work, self._reading)
         except sqlite3.DatabaseError as error:
             raise Refusal("storage_failed", f"reading failed: {error}", retry_after_s=1) from error
 

@@ -18,6 +18,7 @@ import msgspec
 from cluster.exchange import Exchange
 from cluster.peer import NO_HEADERS, Download, PeerFailed
 from cluster.problem import Refusal
+from cluster.protocol.node import STATUS
 from tests.near import as_told
 
 T = TypeVar("T")
@@ -148,9 +149,9 @@ class Line:
         if not self._here.alive:
             raise PeerFailed("internal", "this process was killed")
         outcome = "internal"
+        until_s = asyncio.get_running_loop().time() + timeout_s
         try:
-            async with asyncio.timeout(timeout_s):
-                reply = await self._ask(exchange, ask, body, headers)
+            reply = await self._ask(until_s, exchange, ask, body, headers)
             outcome = "ok"
             return reply
         except TimeoutError:
@@ -168,37 +169,42 @@ class Line:
 
     async def _ask(
         self,
+        until_s: float,
         exchange: Exchange[Any, Any],
         ask: Any,
         body: bytes | None,
         headers: Mapping[str, str],
     ) -> Any:
         rng = self._network.rng
-        await self._travel(rng)
+        await self._travel(until_s)
         there = self._network.listening.get(self._url)
         if there is None:
             raise PeerFailed("refused", "nobody listens there")
         if there.frozen:
-            await _silence()
+            await _silence(until_s)
         weather = self._network.weather_of(self._line)
         if weather.twice and rng.random() < weather.twice:
             self._ask_again_later(rng.uniform(0, AGAIN_S), exchange, ask, body, headers)
-        reply = await _answer(there, exchange, ask, body, headers)
+        reply = await _answer(there, until_s, exchange, ask, body, headers)
         if not there.alive:
             raise PeerFailed("reset", "the connection broke")
-        await self._travel(rng)
-        return _weathered(reply, weather, rng)
+        if weather is not CALM or exchange is STATUS:  # the clocks are compared by its two ways
+            await self._travel(until_s)
+        return _weathered(reply, weather, rng)  # in calm weather at once, which saves an event
 
-    async def _travel(self, rng: Random) -> None:
-        """One way. PeerFailed or silence when it leads nowhere."""
-        weather = self._network.weather_of(self._line)
+    async def _travel(self, until_s: float) -> None:
+        """One way. PeerFailed or TimeoutError when it leads nowhere in time."""
+        weather, rng = self._network.weather_of(self._line), self._network.rng
         if weather is not CALM:
             if rng.random() < weather.reset:
                 raise PeerFailed("reset", "the connection broke")
             if rng.random() < weather.lost:
-                await _silence()
+                await _silence(until_s)
         least_s, most_s = weather.way_s
-        await asyncio.sleep(least_s + (most_s - least_s) * rng.random())
+        way_s = least_s + (most_s - least_s) * rng.random()
+        if asyncio.get_running_loop().time() + way_s > until_s:
+            await _silence(until_s)
+        await asyncio.sleep(way_s)
 
     def _ask_again_later(self, after_s: float, *question: Any) -> None:
         """Whoever listens there by then is asked, and nobody hears the answer."""
@@ -211,21 +217,26 @@ class Line:
         asyncio.get_running_loop().call_later(after_s, ask_again)
 
 
-async def _answer(there: Process, exchange: Exchange[Any, Any], *question: Any) -> Any:
+async def _answer(
+    there: Process, until_s: float, exchange: Exchange[Any, Any], *question: Any
+) -> Any:
     """What it does there it does to its end, whoever has gone; to read does nothing."""
     if exchange.method == "GET":
         return await there.answer(exchange, *question)
     answer = there.start(there.answer(exchange, *question))
     try:
-        return await asyncio.shield(answer)
+        async with asyncio.timeout_at(until_s):
+            return await asyncio.shield(answer)
     except asyncio.CancelledError:
         if not answer.cancelled():
             raise
         return None  # it was killed
 
 
-async def _silence() -> None:
-    await asyncio.get_running_loop().create_future()
+async def _silence(until_s: float) -> None:
+    """Nothing comes any more."""
+    await asyncio.sleep(until_s - asyncio.get_running_loop().time())
+    raise TimeoutError
 
 
 async def _unheard(answer: Awaitable[Any]) -> None:

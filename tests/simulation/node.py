@@ -20,7 +20,7 @@ from tests.near import NearNode
 from tests.simulation.machine import Machine, Process
 from tests.simulation.network import Line, Network
 
-WRITE_EVERY_S = 60.0  # on average
+WRITE_EVERY_S = 90.0  # on average
 
 
 class Node(Machine):

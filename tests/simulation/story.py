@@ -64,6 +64,8 @@ async def heal(world: World) -> list[str]:
     end_s, pushed = loop.time() + HEALED_S, False
     for node in world.nodes:
         node.quiet = True
+    if world.rng.random() < 0.7 and world.central.process is not None:
+        await world.central.process.fleet.ask_all("pull", "incremental")
     while sick := _sick(world):
         if loop.time() > end_s:
             return sick

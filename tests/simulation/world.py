@@ -27,6 +27,7 @@ import node.store
 from central import page_size
 from central.replication import Replication
 from cluster import windows
+from cluster.clock.base import tight_pair
 from node.retention import Limits
 from tests.near import NO_LIMITS
 from tests.sides import BACKLOG, small_sizes
@@ -79,6 +80,7 @@ class World:
             patch.setattr(secrets, "token_bytes", chance.randbytes)
             patch.setattr(secrets, "randbits", chance.getrandbits)
             patch.setattr(cluster.disk, "shutil", SimpleNamespace(disk_usage=lambda path: ROOM))
+            patch.setattr(tight_pair, "__defaults__", (1,))  # all readings of a moment are alike
             patch.setattr(central.tally, "time", SimpleNamespace(monotonic=loop.time))
             patch.setattr(central.lane, "Replication", partial(Replication, backlog=BACKLOG))
             patch.setattr(page_size, "FIRST", 16)

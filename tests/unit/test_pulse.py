@@ -140,6 +140,23 @@ def test_when_all_fall_silent_at_once_central_is_cut_off_and_none_is_down(
     assert paper.lines == [("central-isolated", None), ("central-back", "n0")]
 
 
+@pytest.mark.fault(11)
+def test_who_was_suspected_before_central_was_cut_off_is_told_to_be_suspected_no_longer(
+    context: Context, paper: Paper
+) -> None:
+    """Or the journal's last word on it would be that it is suspected, while it is shown as up."""
+    pulses = fleet(context, 20)
+    for _ in range(2):
+        take(pulses[0], "-", "timeout")
+    paper.lines.clear()
+
+    for pulse in (*pulses[1:], pulses[0]):
+        take(pulse, "-", "timeout")
+
+    assert pulses[0].known.live == "up"
+    assert paper.lines == [("central-isolated", None), ("node-up", "n0")]
+
+
 @pytest.mark.parametrize(
     ("reason", "near"), [("refused", False), ("reset", False), ("timeout", True)]
 )
