@@ -52,7 +52,7 @@ class Client:
 @pytest.mark.fault(16)
 @pytest.mark.long
 @pytest.mark.parametrize("victim", ["central", "node"])
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(max(150, 20 * HITS))
 async def test_a_kill_in_the_middle_of_a_pull_costs_nothing(tmp_path: Path, victim: str) -> None:
     """The run that was cut is carried on to its end; the sets are equal afterwards."""
     async with world(tmp_path, 0.2, *SLOW) as w:
@@ -81,7 +81,7 @@ async def test_a_kill_in_the_middle_of_a_pull_costs_nothing(tmp_path: Path, vict
 
 
 @pytest.mark.parametrize("victim", ["central", "node"])
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(max(150, 20 * HITS))
 async def test_a_kill_in_the_middle_of_a_push_costs_nothing(tmp_path: Path, victim: str) -> None:
     """Half of the node's rows are gone; the push that was cut brings back every one."""
     async with world(tmp_path, 0.2, *SLOW) as w:

@@ -118,6 +118,7 @@ class WatchedBoard(Board):
     def __init__(self, process: Process, trace: Trace) -> None:
         super().__init__()
         self.changes: list[tuple[str, str]] = []  # (name, kind of line), which is to be told once
+        self.shown: set[int] = set()  # runs
         self.ended: list[Run] = []
         self.told: list[JournalLine] = []
         self.loaded = False  # what is shown before is of an earlier life
@@ -132,6 +133,7 @@ class WatchedBoard(Board):
 
     def show_run(self, run: Run) -> None:
         super().show_run(run)
+        self.shown.add(run.id)
         if self._process.alive and self.loaded and run.ended_already:
             self.ended.append(run)
 

@@ -46,6 +46,7 @@ class Chaos:
             self._move_node: 1,
             self._jump_clock: 2,
             self._slow_disk: 1,
+            self._break_disk: 2,
             self._burst: 3,
             self._kill_central: 2,
             self._isolate_central: 1,
@@ -158,6 +159,15 @@ class Chaos:
             process.database.slow = self._rng.uniform(10, 1_000)
             await self._pause()
             process.database.slow = 1.0
+
+    async def _break_disk(self) -> None:
+        """Commits fail; of some nobody knows that they have not."""
+        machine = self._any_machine() if self._rng.random() < 0.5 else self._world.central
+        if (process := machine.running) is not None:
+            self._note(f"{machine.name}: its disk fails")
+            process.database.failing = True
+            await self._pause(BAD_S / 4)
+            process.database.failing = False
 
     async def _jump_clock(self) -> None:
         self._any_machine().base.system_ahead_ns += int(self._rng.choice(JUMPS_S) * 1e9)

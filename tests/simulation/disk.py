@@ -22,6 +22,7 @@ from cluster.problem import Refusal
 from cluster.schema import READER_PRAGMAS, WRITER_PRAGMAS, Schema, configure, prepare
 from cluster.writer import Writer, _answer, _Broken
 
+FAILED = sqlite3.OperationalError("disk I/O error")
 OTHERS_FIRST = 0.3  # of the reads; to let others come first at each one would cost too much
 
 
@@ -104,7 +105,9 @@ class MemoryDatabase(Database):
         self._jobs: deque[tuple[Work[Any], asyncio.Future[Any]]] = deque()
         self.slow = 1.0  # how many times longer than usual a commit takes
         self.killed = asyncio.Event()
+        self.failing = False  # as a disk that is full, or worse
         self.closed = False
+        self.commits = 0
         self._fuse: int | None = None  # commits until it is killed
         self._before = False
 
@@ -150,10 +153,16 @@ class MemoryDatabase(Database):
         burns = self._burns_down()
         if not jobs or (self.killed.is_set() and (self._before or not burns)):
             return
+        if self.failing and self._rng.random() < 0.7:  # or it is kept, and told to have failed
+            _answer(jobs, [FAILED] * len(jobs))
+            return
         try:
             results = self._writer._group([work for work, _ in jobs], self._writing)
         except _Broken as broken:
             raise broken.error from None  # nothing is wrong with this disk
+        self.commits += 1
+        if self.failing:
+            results = [FAILED] * len(jobs)
         if not burns:
             _answer(jobs, results)
 

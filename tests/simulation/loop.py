@@ -1,11 +1,17 @@
 """An asyncio loop on virtual time: where nothing is to be done now, it is the next moment already.
 
-Everything runs in one thread in one order, so a run depends on nothing but its seed.
+Everything runs in one thread in one order, so a run depends on nothing but its seed. Tasks,
+futures and handles are asyncio's own; the loop around them is a smaller one, as a run consists of
+some ten thousand of its turns.
 """
 
 import asyncio
 import gc
+from collections import deque
 from collections.abc import Callable, Coroutine
+from contextvars import Context
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -17,31 +23,44 @@ class Stuck(Exception):
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """Its own selector: to wait for files costs no time, and none ever comes."""
+    """Callbacks run in the order in which they were asked for, timers in that of their moments."""
+
+    _ready: "deque[asyncio.Handle]"
 
     def __init__(self) -> None:
         super().__init__()
         self._now_s = 0.0
         self._error: BaseException | None = None
-        self._selector = self
-        self._clock_resolution = 1e-6
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._number = count()
 
     def time(self) -> float:
         """Virtual seconds since the beginning."""
         return self._now_s
 
+    def call_at(  # type: ignore[override]
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        heappush(self._timers, (when, next(self._number), handle))
+        return handle
+
+    def call_later(  # type: ignore[override]
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self._now_s + delay, callback, *args, context=context)
+
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """What nobody was there to hear ends the run."""
         self._error = self._error or context.get("exception")
-
-    def select(self, timeout_s: float | None) -> tuple[()]:
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
-        if timeout_s is None or self._now_s > END_S:
-            raise Stuck(f"at {self._now_s:.3f} s: {[str(one) for one in asyncio.all_tasks(self)]}")
-        self._now_s += timeout_s
-        return ()
 
     def run_in_executor(  # type: ignore[override]
         self, executor: object, work: Callable[..., T], *args: Any
@@ -54,8 +73,27 @@ class VirtualLoop(asyncio.BaseEventLoop):
             done.set_exception(error)
         return done
 
-    def _process_events(self, event_list: object) -> None:
-        """There are none."""
+    def _run_once(self) -> None:
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        ready, timers = self._ready, self._timers
+        if not ready:
+            self._go_on(timers)
+        while timers and timers[0][0] <= self._now_s:
+            ready.append(heappop(timers)[2])
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
+
+    def _go_on(self, timers: list[tuple[float, int, asyncio.TimerHandle]]) -> None:
+        """To the next moment at which something is to be done."""
+        while timers and timers[0][2]._cancelled:
+            heappop(timers)
+        if not timers or self._now_s > END_S:
+            raise Stuck(f"at {self._now_s:.3f} s: {[str(one) for one in asyncio.all_tasks(self)]}")
+        self._now_s = max(self._now_s, timers[0][0])
 
     def _write_to_self(self) -> None:
         """Nobody sleeps who would have to be woken."""
