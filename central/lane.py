@@ -49,6 +49,7 @@ class Lane:
         self._size = PageSize()
         self._status: NodeStatus | None = None
         self._rtt_ms: float | None = None
+        self._polled: tuple[int, float | None, int | None] = 0, None, None  # when; None: missed
         self.clock = NodeClock(context, name)
         self.polls = PollHistory()
         self._last_seen: int | None = None
@@ -132,6 +133,7 @@ class Lane:
                 self._next_try = self._context.clock.now_us() + int((due_s - now_s) * 1e6)
                 if await self._is_judged(due_s):
                     _end(waiting)
+                self.polls.add(PollPoint(*self._polled, self.equality.judgement.records.central))
                 self.show()
         finally:
             _end(waiting | self._polls, Refusal("unknown_node", f"{self.name} is polled no more"))
@@ -162,8 +164,7 @@ class Lane:
         self._context.polls.missed(failure.reason)
         if failure.reason != "internal":
             self.runner.up.clear()
-        at_central = self.equality.judgement.records.central
-        self.polls.add(PollPoint(self._context.clock.now_us(), None, None, at_central))
+        self._polled = self._context.clock.now_us(), None, None
 
     def _note(self, polled: Polled, sent_us: int) -> None:
         """What a status says is believed at once, and judged as soon as our database allows."""
@@ -171,6 +172,7 @@ class Lane:
         self._status = status
         self._rtt_ms = round(polled.rtt_s * 1000, 3)
         self._last_seen = seen_us = sent_us + int(polled.rtt_s * 1e6)
+        self._polled = seen_us, self._rtt_ms, status.records.count
         self.clock.meet(status, sent_us, seen_us)
         if self._judging is None or self._judging.done():
             judging = self._judge(status, sent_us, seen_us)
@@ -183,8 +185,6 @@ class Lane:
             await self.equality.judge(status, self._link, sent_us, seen_us)
         except Refusal as refusal:
             self._doubt(str(refusal))
-        at_central = self.equality.judgement.records.central
-        self.polls.add(PollPoint(seen_us, self._rtt_ms, status.records.count, at_central))
 
     def _doubt(self, why: str) -> None:
         """Our own database tells nothing about the node."""
