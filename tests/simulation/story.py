@@ -1,8 +1,8 @@
 """One seed: ten virtual minutes of faults, then peace, and what must be true in the end.
 
-After the last fault nobody helps but an operator who asks for one push of all: lanes find the
-nodes, central pulls by itself, and within minutes both sides have all that was not lost with a
-disk, each once, in order, proven; the journal tells each change of state once, and why.
+After the last fault nobody helps but an operator who asks once for the push that a node lacks:
+lanes find the nodes, central pulls by itself, and within minutes both sides have all that was not
+lost with a disk, each once, in order, proven; the journal tells each change once, and why.
 """
 
 import asyncio
@@ -60,12 +60,10 @@ async def _live(seed: str, traced: bool) -> Outcome:
 
 async def heal(world: World) -> list[str]:
     """Wait until all is well; what is not."""
-    loop = asyncio.get_running_loop()
-    end_s, pushed = loop.time() + HEALED_S, False
+    loop, asked = asyncio.get_running_loop(), set[str]()
+    end_s = loop.time() + HEALED_S
     for node in world.nodes:
         node.quiet = True
-    if world.rng.random() < 0.7 and world.central.process is not None:
-        await world.central.process.fleet.ask_all("pull", "incremental")
     while sick := _sick(world):
         if loop.time() > end_s:
             return sick
@@ -73,15 +71,19 @@ async def heal(world: World) -> list[str]:
         for machine in (world.central, *world.nodes):
             assert machine.running is not None
             machine.running.check()
-        process = world.central.process
-        assert process is not None
-        views = process.board.nodes.values()
-        if not pushed and all(
-            one.live == "up" and not one.records.missing_at_central for one in views
-        ):
-            pushed = True
-            await process.fleet.ask_all("push", "missing")
+        await _push_once(world, asked)
     return []
+
+
+async def _push_once(world: World, asked: set[str]) -> None:
+    """What an operator does who sees that central has what a node lacks."""
+    process = world.central.process
+    assert process is not None
+    for name, view in sorted(process.board.nodes.items()):
+        known = view.live == "up" and not view.records.missing_at_central
+        if known and view.records.missing_at_node and name not in asked:
+            asked.add(name)
+            await process.fleet.ask_run(name, "push", "missing")
 
 
 def _sick(world: World) -> list[str]:
