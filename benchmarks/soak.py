@@ -1,7 +1,8 @@
 """What `make soak` runs: each long thing with its big size, one after another, as one table.
 
 A line is a selection of tests and the environment that makes it big: whatever takes its size
-from a variable is added with one line. The exit code is 1 when any of them fails.
+from a variable is added with one line. The exit code is 1 when any of them fails; one that only
+takes longer than is wanted says so, as that is the machine's affair as well.
 """
 
 import argparse
@@ -17,7 +18,7 @@ SIMULATION = "tests/simulation"
 
 @dataclass(frozen=True)
 class Line:
-    """One long thing. `most_s`: seconds that it may take, where that is promised."""
+    """One long thing. `most_s`: seconds that it should take at most."""
 
     name: str
     tests: str
@@ -28,7 +29,12 @@ class Line:
 
 LINES = (
     Line("seeds of ten minutes, 20 nodes", SIMULATION, {"SEEDS": 1_000}, "0 broken, <= 120 s", 120),
-    Line("kill -9 in a run", "tests/faults/test_kill.py", {"KILLS": 50}, "0 lost, 0 doubled"),
+    Line(
+        "kill -9 in a run, of four kinds",
+        "tests/faults/test_kill.py",
+        {"KILLS": 50},
+        "0 lost, 0 doubled in 200",
+    ),
     Line(
         "polls of 1,000 nodes, 200 sick",
         "tests/faults/test_fleet.py",
@@ -67,7 +73,7 @@ def main() -> int:
 
 
 def _run(line: Line, share: float) -> bool:
-    """Print what came of it; whether that is what was wanted."""
+    """Print what came of it; whether nothing failed."""
     sizes = {name: max(1, round(size * share)) for name, size in line.sizes.items()}
     began_s = time.monotonic()
     done = subprocess.run(
@@ -80,13 +86,13 @@ def _run(line: Line, share: float) -> bool:
     took_s = time.monotonic() - began_s
     result = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else "nothing ran"
     result = re.sub(r" in [\d.]+s.*", "", result).strip("= ")
-    in_time = line.most_s is None or took_s <= line.most_s * max(share, 0.01)
-    word = result if in_time else f"{result}, too slow"
+    if line.most_s is not None and took_s > line.most_s * share:
+        result += ", slower than wanted"
     size = next(iter(sizes.values()))
-    print(f"{line.name:34} {size:>7,} {took_s:>8.1f}   {word:34} {line.wanted}", flush=True)
+    print(f"{line.name:34} {size:>7,} {took_s:>8.1f}   {result:34} {line.wanted}", flush=True)
     if done.returncode != 0:
         print(done.stdout, done.stderr, sep="\n", flush=True)
-    return done.returncode == 0 and in_time
+    return done.returncode == 0
 
 
 if __name__ == "__main__":
