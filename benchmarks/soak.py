@@ -54,6 +54,12 @@ LINES = (
         "polls on time, none down",
     ),
     Line(
+        "generated requests to each service",
+        "tests/requests/test_generated.py",
+        {"CASES": 20_000},
+        "0 failures, 0 5xx",
+    ),
+    Line(
         "stories of two sides",
         "tests/replication/test_state_machine.py",
         {"EXAMPLES": 2_000},

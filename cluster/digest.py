@@ -7,7 +7,7 @@ al., "Incremental Multiset Hash Functions", 2003). A window is the set of record
 with the same hex digits; both sides cut their sets at the same places, 16 ways a digit.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -62,6 +62,15 @@ def bounds(window: str) -> tuple[bytes, bytes]:
 def children(window: str) -> list[str]:
     """The 16 windows just below this one."""
     return [window + digit for digit in HEX]
+
+
+def outermost(windows: Iterable[str]) -> list[str]:
+    """The same records in disjoint windows, in order: none that lies inside of another."""
+    kept: list[str] = []
+    for window in sorted(windows):  # one comes right before all that lie inside of it
+        if not kept or not window.startswith(kept[-1]):
+            kept.append(window)
+    return kept
 
 
 def common_window(low: bytes, high: bytes) -> str:

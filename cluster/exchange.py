@@ -7,7 +7,7 @@ request. Asks refuse unknown fields; replies tolerate them, so old and new membe
 """
 
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -38,8 +38,10 @@ class Exchange(Generic[AskT, ReplyT]):
     """One pair of request and reply.
 
     `takes` and `gives` are media types, the usual one first; `body_max` and `reply_max` are bytes;
-    `refusals` are the codes that a caller must expect besides those that every exchange has;
-    `also` are roles that may ask besides those that the method lets in.
+    `body` is the type of a JSON body that is not the ask; `refusals` are the codes that a caller
+    must expect besides those that every exchange has; `following` are the parameters with which to
+    ask for what follows, each with the member of the reply that it is; `also` are roles that may
+    ask besides those that the method lets in.
     """
 
     summary: str
@@ -47,6 +49,7 @@ class Exchange(Generic[AskT, ReplyT]):
     path: str
     ask: type[AskT]
     reply: type[ReplyT]
+    body: Any = None
     status: int = 200
     takes: tuple[str, ...] = (JSON,)
     gives: tuple[str, ...] = (JSON,)
@@ -55,6 +58,7 @@ class Exchange(Generic[AskT, ReplyT]):
     public: bool = False
     also: tuple[Role, ...] = ()
     refusals: tuple[str, ...] = ()
+    following: tuple[tuple[str, str], ...] = ()
 
     @property
     def has_body(self) -> bool:

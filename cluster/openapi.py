@@ -10,18 +10,32 @@ from cluster.exchange import JSON, Exchange
 from cluster.problem import CODES, MEDIA_TYPE, Problem
 
 AnyExchange = Exchange[Any, Any]
+#: What any exchange may answer, what one with a token, and what one with a body.
 ALWAYS = (
-    *("unauthorized", "forbidden", "foreign_origin", "foreign_host", "too_many_requests"),
-    *("bad_value", "internal"),
+    "bad_request",
+    "foreign_origin",
+    "too_slow",
+    "foreign_host",
+    "bad_value",
+    "internal",
+    "busy",
+    "storage_failed",
+    "not_ready",
 )
+WITH_TOKEN = ("unauthorized", "forbidden", "too_many_requests")
+_NO_SIGNS = str.maketrans({"/": "_", ".": "_", "{": "", "}": ""})
+WITH_BODY = ("bad_json", "too_large", "unsupported_type")
 
 
 def document(title: str, exchanges: tuple[AnyExchange, ...]) -> dict[str, Any]:
     """The whole document, ready to be encoded as JSON."""
-    types = [kind for one in exchanges for kind in (one.ask, one.reply) if kind is not str]
-    _, components = msgspec.json.schema_components(
-        [*types, Problem], ref_template="#/components/schemas/{name}"
-    )
+    types = {
+        kind
+        for one in exchanges
+        for kind in (one.ask, one.reply, one.body)
+        if kind not in (str, bytes, None)
+    }
+    _, components = _schemas([*types, Problem])
     paths: dict[str, dict[str, Any]] = {}
     for exchange in exchanges:
         paths.setdefault(exchange.path, {})[exchange.method.lower()] = _operation(
@@ -44,9 +58,14 @@ def document_response(title: str, exchanges: tuple[AnyExchange, ...]) -> web.Res
     return web.Response(body=msgspec.json.encode(document(title, exchanges)), content_type=JSON)
 
 
+def _schemas(types: list[Any]) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]]:
+    return msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+
+
 def _operation(exchange: AnyExchange, components: dict[str, Any]) -> dict[str, Any]:
     schema = components[exchange.ask.__name__]
     operation: dict[str, Any] = {
+        "operationId": _operation_id(exchange),
         "summary": exchange.summary,
         "parameters": [
             _parameter(name, kind, exchange, schema)
@@ -56,11 +75,14 @@ def _operation(exchange: AnyExchange, components: dict[str, Any]) -> dict[str, A
         "responses": {str(exchange.status): _reply(exchange)} | _refusals(exchange),
     }
     if exchange.has_body:
-        body = _body(exchange, schema)
-        operation["requestBody"] = {"content": dict.fromkeys(exchange.takes, body)}
+        operation["requestBody"] = _body(exchange, schema)
     if exchange.public:
         operation["security"] = []
     return operation
+
+
+def _operation_id(exchange: AnyExchange) -> str:
+    return f"{exchange.method.lower()}{exchange.path.translate(_NO_SIGNS)}"
 
 
 def _parameter(
@@ -71,20 +93,35 @@ def _parameter(
         "name": name,
         "in": "path" if in_path else "query",
         "required": in_path or name in schema.get("required", []),
-        "schema": kind,
+        "schema": _said(kind),
+    }
+
+
+def _said(kind: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a parameter: to leave it out is the only way to say null."""
+    kinds = [one for one in kind.get("anyOf", [kind]) if one != {"type": "null"}]
+    (only,) = kinds
+    return {
+        key: value
+        for key, value in (kind | only).items()
+        if (key, value) != ("default", None) and key != "anyOf"
     }
 
 
 def _body(exchange: AnyExchange, schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a JSON body: the ask without its path. Rows are told of in docs/protocol.md."""
-    if exchange.takes != (JSON,):
-        return {}
+    """The body: the ask without its path, or what else it is. Only JSON has a schema."""
+    content: dict[str, Any] = {kind: {} for kind in exchange.takes}
     in_path = {name for name in schema.get("properties", {}) if f"{{{name}}}" in exchange.path}
-    if not in_path:
-        return {"schema": {"$ref": f"#/components/schemas/{exchange.ask.__name__}"}}
-    properties = {key: kind for key, kind in schema["properties"].items() if key not in in_path}
     required = [name for name in schema.get("required", []) if name not in in_path]
-    return {"schema": schema | {"properties": properties, "required": required}}
+    if exchange.body is not None:
+        (body,), _ = _schemas([exchange.body])
+    elif in_path:
+        properties = {key: kind for key, kind in schema["properties"].items() if key not in in_path}
+        body = schema | {"properties": properties, "required": required}
+    else:
+        body = {"$ref": f"#/components/schemas/{exchange.ask.__name__}"}
+    content[JSON] = {"schema": body}
+    return {"content": content, "required": bool(required)}
 
 
 def _reply(exchange: AnyExchange) -> dict[str, Any]:
@@ -92,13 +129,23 @@ def _reply(exchange: AnyExchange) -> dict[str, Any]:
     if JSON in content:
         name = exchange.reply.__name__
         content[JSON] = {"schema": {"$ref": f"#/components/schemas/{name}"}}
-    return {"description": exchange.summary, "content": content}
+    reply: dict[str, Any] = {"description": exchange.summary, "content": content}
+    if exchange.following:
+        found = {name: f"$response.body#/{member}" for name, member in exchange.following}
+        reply["links"] = {
+            "following": {"operationId": _operation_id(exchange), "parameters": found}
+        }
+    return reply
 
 
 def _refusals(exchange: AnyExchange) -> dict[str, Any]:
     """Each status that a refusal may have, with its codes."""
     by_status: dict[str, list[str]] = {}
-    for code in (*ALWAYS, *exchange.refusals):
+    codes = [*ALWAYS, *exchange.refusals]
+    codes += () if exchange.public else WITH_TOKEN
+    codes += WITH_BODY if exchange.has_body else ()
+    codes += ("not_found",) if "{" in exchange.path else ()
+    for code in sorted(set(codes), key=list(CODES).index):
         by_status.setdefault(str(CODES[code][0]), []).append(code)
     problem = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {

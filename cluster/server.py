@@ -8,6 +8,7 @@ log only; `run` binds the port first, opens the app, and stops on a signal or on
 import asyncio
 import errno
 import logging
+import math
 import re
 import signal
 import socket
@@ -26,6 +27,7 @@ from cluster.exchange import JSON, AskT, Exchange, ReplyT
 from cluster.handler import Runner, problem_response
 from cluster.logs import GREETING
 from cluster.problem import Refusal
+from cluster.query import values_of
 from cluster.shape import wording
 from cluster.trust.gate import Gate, permit
 from cluster.trust.keyring import Keyring
@@ -63,20 +65,32 @@ def serve(
 
 async def _ask(request: web.Request, exchange: Exchange[AskT, ReplyT]) -> AskT:
     """The ask of a request, checked. Refusal when it is not one."""
-    fields: dict[str, Any] = dict(request.query)
-    if len(fields) != len(request.query):
+    query = dict(request.query)
+    if len(query) != len(request.query):
         raise Refusal("bad_value", "a query parameter is given twice")
-    if fields and exchange.has_body:
+    if query and exchange.has_body:
         raise Refusal("bad_value", "no query parameters here; values go into the body")
+    fields = values_of(query, exchange.ask)
     if exchange.has_body and exchange.takes == (JSON,):
         fields = await _json_object(request, exchange.body_max)
     if twice := fields.keys() & request.match_info.keys():
         raise Refusal("bad_value", f"{min(twice)}: stands in the path already")
-    fields |= request.match_info
+    fields |= values_of(request.match_info, exchange.ask)
     try:
-        return msgspec.convert(fields, exchange.ask, strict=exchange.has_body)
+        return msgspec.convert(fields, exchange.ask)
     except msgspec.ValidationError as error:
         raise Refusal("bad_value", wording(error, exchange.ask)) from None
+
+
+def _number(text: str) -> int | float:
+    """A number with a fraction; 5.0 is a whole one, as in JSON Schema."""
+    value = float(text)
+    if math.isinf(value):
+        raise msgspec.DecodeError("number out of range")
+    return int(value) if value.is_integer() and abs(value) < 2**63 else value
+
+
+_OBJECT = msgspec.json.Decoder(dict[str, Any], float_hook=_number)
 
 
 async def _json_object(request: web.Request, limit: int) -> dict[str, Any]:
@@ -84,7 +98,7 @@ async def _json_object(request: web.Request, limit: int) -> dict[str, Any]:
     if not body:
         return {}
     try:
-        return msgspec.json.decode(body, type=dict[str, Any])
+        return _OBJECT.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Refusal("bad_json", f"a JSON object is needed: {wording(error)}") from None
 

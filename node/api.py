@@ -13,7 +13,7 @@ from cluster.clock.report import state_of, summary_of
 from cluster.clock.ride import HEADER
 from cluster.clock.sample import NtpFailed
 from cluster.clock.state import ClockState
-from cluster.digest import Digest
+from cluster.digest import Digest, outermost
 from cluster.digest import children as children_of
 from cluster.door import DOOR
 from cluster.exchange import SQLITE, Nothing
@@ -148,7 +148,7 @@ async def fetch(request: web.Request, ask: protocol.FetchAsk) -> web.StreamRespo
     store = request.app[PARTS].store
     check_epoch(ask.epoch, store.epoch)
     page = await store.records.window_file(
-        store.node, ask.windows, parse_id(ask.first), ask.limit, ask.upto
+        store.node, outermost(ask.windows), parse_id(ask.first), ask.limit, ask.upto
     )
     return await file_response(request, page, store.epoch)
 

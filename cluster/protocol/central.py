@@ -9,6 +9,7 @@ from cluster.clock.verdict import ClockWord
 from cluster.exchange import MIB, SSE, Exchange, Nothing
 from cluster.protocol.node import Rate, RecordsAsk
 from cluster.protocol.shared import (
+    FOLLOWING,
     HEALTH,
     METRICS,
     OPENAPI,
@@ -77,15 +78,11 @@ PullEvery = Annotated[
 
 
 class NodeChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A new address for a node, or how often central pulls it by itself."""
+    """A new address for a node, or how often central pulls it; what is left out stays."""
 
     name: NodeName
     url: Url | None = None
     pull_every: PullEvery | None = None
-
-    def __post_init__(self) -> None:
-        if self.url is None and self.pull_every is None:
-            raise ValueError("url or pull_every is needed")
 
 
 class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,15 +92,11 @@ class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SourceSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Start, stop or pace a node's own source of records."""
+    """Start, stop or pace a node's own source of records; what is left out stays."""
 
     name: NodeName
     running: bool | None = None
     rate: Rate | None = None
-
-    def __post_init__(self) -> None:
-        if self.running is None and self.rate is None:
-            raise ValueError("running or rate is needed")
 
 
 class PullAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -331,6 +324,7 @@ RECORDS = Exchange(
     gives=RECORD_TYPES,
     reply_max=16 * MIB,
     refusals=("epoch_changed", "not_acceptable"),
+    following=FOLLOWING,
 )
 JOURNAL = Exchange("Past journal lines", "GET", "/v1/journal", JournalAsk, JournalPage)
 STREAM = Exchange(

@@ -7,6 +7,7 @@ import msgspec
 from cluster.clock.state import ClockState, ClockSummary
 from cluster.exchange import JSON, MIB, NDJSON, SQLITE, Exchange, Nothing
 from cluster.protocol.shared import (
+    FOLLOWING,
     HEALTH,
     METRICS,
     OPENAPI,
@@ -14,6 +15,7 @@ from cluster.protocol.shared import (
     POSITION_MAX,
     READY,
     RECORD_TYPES,
+    ROWS_MAX,
     Count,
     Disk,
     Mark,
@@ -21,6 +23,7 @@ from cluster.protocol.shared import (
     Receipt,
     RecordCounts,
     RecordPage,
+    Row,
 )
 from cluster.record import HashText, NodeName, RecordId, StreamName, Timestamp
 from cluster.shape import END, shape
@@ -84,7 +87,7 @@ class RecordsAsk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class FetchAsk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All records inside of windows, disjoint and in order, as of the position `upto`.
+    """All records inside of any of the windows, as of the position `upto`.
 
     32 digits are one record. The answer is in the order of ids; when it says `Tidehold-More: true`
     ask again with `first`, the id after the last one that came.
@@ -171,6 +174,7 @@ RECORDS = Exchange(
     gives=RECORD_TYPES,
     reply_max=16 * MIB,
     refusals=("epoch_changed", "not_acceptable"),
+    following=FOLLOWING,
 )
 APPEND = Exchange(
     "Store rows: new ones, or ones with their id that are inserted if missing",
@@ -178,6 +182,7 @@ APPEND = Exchange(
     "/v1/records",
     Nothing,
     Receipt,
+    body=Row | Annotated[list[Row], msgspec.Meta(max_length=ROWS_MAX)],
     takes=(NDJSON, JSON, SQLITE),
     body_max=16 * MIB,
     refusals=(

@@ -30,6 +30,8 @@ Position = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX, description="0: from 
 PAGE_RECORDS_MAX, PAGE_FILE_RECORDS_MAX = 5_000, 20_000
 POSITION_MAX = COUNT_MAX
 ROWS_MAX = 10_000
+#: A JSON object, byte for byte.
+Payload = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "object"})]
 #: A short text: an epoch, a boot, a version.
 Mark = Annotated[str, msgspec.Meta(max_length=64)]
 
@@ -42,7 +44,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """
 
     stream: StreamName
-    payload: msgspec.Raw
+    payload: Payload
     ts: Timestamp | None = None
     id: RecordId | None = None
     node: NodeName | None = None
@@ -87,7 +89,7 @@ class ServedRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     node: NodeName
     ts: Timestamp
     stream: StreamName
-    payload: msgspec.Raw
+    payload: Payload
     hash: HashText
     position: Count
     unsynced: bool = False
@@ -207,4 +209,6 @@ READY = Exchange(
 )
 METRICS = Exchange("Figures for Prometheus", "GET", "/metrics", Nothing, str, gives=(TEXT,))
 OPENAPI = Exchange("This contract as OpenAPI 3.1", "GET", "/openapi.json", Nothing, Document)
+#: How a page leads to the next one.
+FOLLOWING = (("after", "next"), ("epoch", "epoch"))
 RECORD_TYPES = (JSON, NDJSON, CSV, SQLITE)

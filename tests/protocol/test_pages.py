@@ -15,6 +15,7 @@ from cluster.protocol.shared import PAGE_RECORDS_MAX
 from cluster.record import TS_MAX, Record, id_text, make
 from tests.page_files import page_of, rows_of
 from tests.protocol.conftest import Api
+from tests.world import lines
 
 COLUMNS = ("id", "node", "ts", "stream", "payload", "hash", "position")
 TEXTS = [
@@ -268,6 +269,17 @@ async def test_a_window_of_many_is_told_by_its_children(node: Api) -> None:
                 int(one.hash, 16) for one in inner if one.id.startswith(view["window"] + digit)
             ]
             assert child == ([len(hashes), f"{sum(hashes) % 2**63:016x}"] if hashes else None)
+
+
+async def test_windows_of_a_fetch_may_overlap(node: Api) -> None:
+    """What lies in several of them comes once."""
+    (await node.post_rows(lines(5))).receipt()
+    windows = ["ff", "0", "", *(record.id[:6] for record in (await node.stored()).records), ""]
+
+    answer = await node.ask("POST", "/v1/fetch", {"windows": windows})
+
+    assert answer.status == 200
+    assert len(rows_of(answer.body)) == 5
 
 
 async def test_fetch_leads_on_by_the_last_id(node: Api) -> None:

@@ -94,6 +94,7 @@ BAD = [
 ]
 
 
+@pytest.mark.fault(31, 32)
 @pytest.mark.parametrize("content_type", KINDS)
 @pytest.mark.parametrize(("row", "code"), BAD)
 async def test_a_bad_row_is_named_and_the_good_ones_are_kept(
@@ -114,6 +115,7 @@ async def test_a_bad_row_is_named_and_the_good_ones_are_kept(
     assert await node.payloads() == [f'{{"good":{number}}}' for number in (0, 1, 3, 4)]
 
 
+@pytest.mark.fault(32)
 @pytest.mark.parametrize(("row", "code"), BAD)
 async def test_a_request_of_bad_rows_only_is_a_problem(node: Api, row: bytes, code: str) -> None:
     """422 with every index; the numbers say that nothing was stored."""
@@ -165,6 +167,7 @@ async def test_a_refusal_says_what_would_be_right(node: Api) -> None:
     ]
 
 
+@pytest.mark.fault(31, 32)
 @pytest.mark.parametrize(
     "body",
     [
@@ -221,6 +224,7 @@ async def test_payloads_are_kept_byte_for_byte(node: Api) -> None:
     assert await node.payloads() == texts
 
 
+@pytest.mark.fault(37)
 async def test_a_row_with_its_own_id_is_stored_once(node: Api) -> None:
     """The same again is a duplicate, another content a conflict that is kept out and named."""
     own, other = field(id=ID, ts=1), field(id=ID, ts=2)
@@ -237,6 +241,7 @@ async def test_a_row_with_its_own_id_is_stored_once(node: Api) -> None:
     assert len(after.records) == 2
 
 
+@pytest.mark.fault(37)
 async def test_of_two_contents_under_one_new_id_the_first_is_kept(node: Api) -> None:
     """Within one request too, nothing is overwritten."""
     body = joined([field(id=ID, ts=1), field(id=ID.upper(), ts=2)], JSON)
@@ -247,6 +252,7 @@ async def test_of_two_contents_under_one_new_id_the_first_is_kept(node: Api) -> 
     assert [record.ts for record in (await node.stored()).records] == [1]
 
 
+@pytest.mark.fault(29)
 @pytest.mark.parametrize("content_type", KINDS)
 async def test_too_many_rows_are_refused_whole(node: Api, content_type: str) -> None:
     """10,000 are taken, one more is not; then nothing is stored."""
@@ -269,6 +275,7 @@ async def endless(size: int) -> AsyncIterator[bytes]:
         yield chunk
 
 
+@pytest.mark.fault(29)
 async def test_an_oversized_body_is_refused(node: Api) -> None:
     """With a Content-Length at once; without one as soon as it is over. Nothing is stored."""
     line = GOOD + b"\n"
@@ -280,6 +287,7 @@ async def test_an_oversized_body_is_refused(node: Api) -> None:
     assert await node.payloads() == []
 
 
+@pytest.mark.fault(31)
 @pytest.mark.parametrize(
     "content_type",
     ["text/plain", "text/csv", "application/x-www-form-urlencoded", "json", "", None],
@@ -292,6 +300,7 @@ async def test_another_content_type_is_refused(node: Api, content_type: str | No
     assert await node.payloads() == []
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize(
     "encoding", ["gzip", "br", "deflate", "gzip, gzip", "zstd, zstd", "nonsense"]
 )
@@ -316,6 +325,7 @@ async def test_a_compressed_body_is_taken(node: Api) -> None:
     assert answer.receipt().inserted == 100
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize(
     "body",
     [

@@ -14,6 +14,7 @@ from tests.world import until
 ROWS = "/v1/records"
 
 
+@pytest.mark.fault(35)
 @pytest.mark.parametrize(
     "query",
     [
@@ -28,6 +29,11 @@ ROWS = "/v1/records"
         "limit=",
         "limit=%205",
         "limit=0x10",
+        "limit=1e2",
+        "limit=5.0",
+        "limit=007",
+        "limit=%2B5",
+        "limit=null",
         "limit=NaN",
         "limit=1.5",
         "limit=ten",
@@ -54,6 +60,7 @@ async def test_a_wrong_query_parameter_is_named(service: Api, query: str) -> Non
     assert "regex" not in problem.detail
 
 
+@pytest.mark.fault(35)
 @pytest.mark.parametrize("query", ["limits=5", "Limit=5", "limit%00=5", "=5", "x", "%5B%5D=1"])
 async def test_an_unknown_query_parameter_is_refused(service: Api, query: str) -> None:
     """A misspelt filter must not give everything."""
@@ -62,6 +69,7 @@ async def test_an_unknown_query_parameter_is_refused(service: Api, query: str) -
     assert "unknown field" in detail
 
 
+@pytest.mark.fault(35)
 @pytest.mark.parametrize("query", ["limit=5&limit=5", "after=1&limit=2&after=3"])
 async def test_a_query_parameter_given_twice_is_refused(service: Api, query: str) -> None:
     """Nobody can know which one was meant."""
@@ -94,6 +102,7 @@ async def test_limits_themselves_are_taken(service: Api) -> None:
         assert answer.json["records"] == []
 
 
+@pytest.mark.fault(35)
 async def test_another_epoch_is_refused(service: Api) -> None:
     """Positions of another database mean nothing; the own epoch is told."""
     epoch = (await service.ask("GET", ROWS)).json["epoch"]
@@ -127,6 +136,7 @@ BODIES = {
 }
 
 
+@pytest.mark.fault(31, 32)
 @pytest.mark.parametrize("body", NO_OBJECT)
 @pytest.mark.parametrize("service_name", BODIES)
 async def test_what_is_no_json_object_is_refused(
@@ -139,6 +149,7 @@ async def test_what_is_no_json_object_is_refused(
         (await api.ask(method, path, body)).problem("bad_json")
 
 
+@pytest.mark.fault(29, 31)
 @pytest.mark.parametrize("service_name", BODIES)
 async def test_bodies_have_a_size_a_type_and_no_encoding(
     node: Api, central: Api, service_name: str

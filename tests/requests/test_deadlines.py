@@ -19,9 +19,9 @@ async def test_a_header_that_dribbles_is_cut(service: Api, jump: Jump) -> None:
         for letter in b"GET /v1/s":
             await slow.send(bytes([letter]))
             assert await cuts(service) == {}
-            jump(1.1)
-        assert await cuts(service) == {}  # 9.9 s
-        jump(0.2)
+            jump(1.0)
+        assert await cuts(service) == {}  # 9 s, and what this machine took
+        jump(1.2)
 
         refused = await slow.answer()
 
@@ -34,9 +34,9 @@ async def test_a_header_that_dribbles_is_cut(service: Api, jump: Jump) -> None:
 async def test_a_connection_that_asks_for_nothing_is_closed(service: Api, jump: Jump) -> None:
     """Without a word: there is no request to answer."""
     async with line(service) as silent:
-        jump(9.9)
+        jump(9)
         assert await cuts(service) == {}
-        jump(0.2)
+        jump(1.2)
 
         assert await silent.is_closed()
     assert await cuts(service) == {"silent": 1}
@@ -51,10 +51,10 @@ async def test_a_further_header_has_its_own_deadline(service: Api, jump: Jump) -
         jump(60)
         await slow.send(b"GET /heal")
         assert await cuts(service) == {}
-        jump(9.9)
+        jump(9)
         await slow.send(b"t")
         assert await cuts(service) == {}
-        jump(0.2)
+        jump(1.2)
 
         (await slow.answer()).problem("too_slow")
 
@@ -68,9 +68,9 @@ async def test_a_header_in_time_is_answered_however_it_comes(service: Api, jump:
             for byte in get("/healthz"):
                 await slow.send(bytes([byte]))
                 await asyncio.sleep(0)
-            jump(9)
+            jump(8)
             assert (await slow.answer()).status == 200
-            jump(9)
+            jump(8)
     assert await cuts(service) == {}
 
 
@@ -78,10 +78,10 @@ async def test_an_idle_connection_is_kept_for_75_seconds(service: Api, jump: Jum
     async with line(service) as idle:
         await idle.send(get("/healthz"))
         assert (await idle.answer()).status == 200
-        jump(74.5)
+        jump(73)
         await idle.send(get("/healthz"))
         assert (await idle.answer()).status == 200
-        jump(75.5)
+        jump(76)
 
         assert await idle.is_closed()
 
@@ -103,11 +103,11 @@ async def test_a_body_that_dribbles_is_cut(node: Api, jump: Jump, length: bytes)
         for _ in range(3):
             await node.ask("GET", "/v1/status")
             await slow.send(piece)
-            jump(9.9)
+            jump(9.5)
         answering = asyncio.ensure_future(slow.answer())
         await node.ask("GET", "/v1/status")
-        assert not answering.done()  # 29.7 s
-        jump(0.5)
+        assert not answering.done()  # 28.5 s
+        jump(1.7)
 
         assert "30 s" in (await answering).problem("too_slow").detail
 
@@ -126,7 +126,7 @@ async def test_a_large_page_on_a_slow_line_is_stored(node: Api, jump: Jump) -> N
         for start in range(0, len(body), 5_000):
             await node.ask("GET", "/healthz")
             await slow.send(body[start : start + 5_000])
-            jump(29 / (len(body) / 5_000 + 1))
+            jump(26 / (len(body) / 5_000 + 1))
 
         assert (await slow.answer()).receipt().inserted == 2_000
 
@@ -137,7 +137,7 @@ async def test_an_answer_that_nobody_takes_is_given_up(node: Api, jump: Jump) ->
     async with line(node, room=4_096) as deaf:
         await deaf.send(get("/v1/records?limit=5000"))
         await until_it_waits(node)
-        jump(29)
+        jump(28)
         assert await cuts(node) == {}
         await until_cut(node, jump)
 
