@@ -51,8 +51,11 @@ The [workbench](#workbench) is served by `run_cluster.py` only, for the members 
 ## Refusals
 
 Every error is `application/problem+json` (RFC 9457), a [Problem](#problem) with a stable `code`.
-Any exchange may answer `unauthorized`, `bad_value`, `internal`, `busy`, `storage_failed` and
-`not_ready`; one with a body also `bad_json`, `unsupported_type`, `too_large` and `too_slow`.
+Any exchange may answer `bad_request`, `unauthorized`, `forbidden`, `foreign_origin`, `too_slow`,
+`foreign_host`, `bad_value`, `too_many_requests`, `internal`, `busy`, `storage_failed` and
+`not_ready`; one with a body also `bad_json`, `unsupported_type` and `too_large`. A header may take
+10 seconds, a body 30, and an answer of which nothing is taken for 30 is given up. At most 1,024
+connections are open, 64 of one address; the longest idle make room for new ones.
 Wait `retry_after_s` seconds where it is given. After `storage_failed`, or without an answer, the
 outcome is unknown: send the same again, it is stored once.
 

@@ -53,7 +53,8 @@ async def until_cut(api: Api, jump: Jump) -> None:
 
     async def is_cut() -> bool:
         jump(30.5)
-        return await cuts(api) == {"slow_reader": 1}
+        gone = (await figures(api))["tidehold_connections"] == 1  # that which asks is left
+        return gone and await cuts(api) == {"slow_reader": 1}
 
     await until(is_cut, "the slow reader is cut")
 
