@@ -2,7 +2,9 @@
 
 An event is logged at each change of state, not at each attempt. `extra={"event": KIND, ...}`
 names it and carries its facts. Files are written by a thread of their own, so that a slow disk
-does not stop the event loop; everything that is not ASCII is escaped in them.
+does not stop the event loop; everything that is not ASCII is escaped in them. Tracebacks are in
+the file only. A service never ends because its log cannot be written: the file's want is told on
+standard error, and nobody need be there to hear it.
 """
 
 import json
@@ -14,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from cluster.text import visible
 
@@ -52,8 +55,7 @@ class Readable(logging.Formatter):
             f"{key}={value}" for key, value in _facts(record).items() if key != "event"
         )
         text = f"{clock} {record.levelname.lower():7} {record.getMessage()}"
-        line = visible(f"{text}  ({facts})" if facts else text)
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return visible(f"{text}  ({facts})" if facts else text)
 
 
 def _facts(record: logging.LogRecord) -> dict[str, object]:
@@ -72,7 +74,7 @@ def logging_to(
     (folder / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
     file = _File(folder / "logs" / f"{service}.log", maxBytes=FILE_BYTES, backupCount=FILES)
     file.setFormatter(JsonLines(service))
-    terminal = logging.StreamHandler(sys.stderr)
+    terminal = _Terminal(sys.stderr)
     terminal.setFormatter(Readable())
     terminal.setLevel(level)
     if not sys.stderr.isatty():
@@ -99,16 +101,35 @@ def _matters(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.WARNING or getattr(record, "event", "") == GREETING
 
 
-class _File(logging.handlers.RotatingFileHandler):
-    """Says once that it cannot be written (the disk is full): the service goes on without."""
+def say(line: str) -> None:
+    """A line to standard error, if anybody is there to hear it."""
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)  # noqa: T201 - where there is no log
 
-    told = False
+
+class _File(logging.handlers.RotatingFileHandler):
+    """Says once that it cannot be written (the disk is full), and once that it can be again."""
+
+    lost = 0  # lines, since it cannot be written
+
+    def emit(self, record: logging.LogRecord) -> None:
+        before = self.lost
+        super().emit(record)
+        if before and self.lost == before:
+            self.lost = 0
+            say(f"{self.baseFilename} is written again; {before} lines are missing")
 
     def handleError(self, record: logging.LogRecord) -> None:
-        if not self.told:
-            self.told = True
-            why = f"{self.baseFilename} cannot be written: {sys.exc_info()[1]}"
-            print(why, file=sys.stderr)  # noqa: T201 - there is no log to tell it to
+        if not self.lost:
+            say(f"{self.baseFilename} cannot be written: {sys.exc_info()[1]}")
+        self.lost += 1
+
+
+class _Terminal(logging.StreamHandler[TextIO]):
+    """Nobody reads any more: the file has the lines."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Nothing to be done."""
 
 
 class _Enqueue(logging.handlers.QueueHandler):

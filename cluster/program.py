@@ -8,14 +8,15 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import uvloop
 
 from cluster.lifeline import hold_lifeline
-from cluster.logs import logging_to
+from cluster.logs import logging_to, say
 from cluster.schema import DatabaseUnusable
 from cluster.server import PortTaken
 from cluster.settings import SettingsWrong
@@ -35,14 +36,33 @@ class Launch:
     main: Callable[[], Coroutine[Any, Any, None]]
 
 
-def run_program(program: str, prepare: Callable[[], Launch]) -> None:
+def run_program(program: str, prepare: Callable[[], Launch]) -> NoReturn:
     """Prepare, run to the end, and leave with the exit code; a failed start is one clear line."""
     os.umask(0o077)  # databases, logs and tokens are nobody else's
+    _open_standard_streams()
     hold_lifeline()
     code, line = _outcome(prepare)
     if line:
-        print(f"{program}: {line}", file=sys.stderr)  # noqa: T201 - the line is the output
-    sys.exit(code)
+        say(f"{program}: {line}")
+    _leave(code)
+
+
+def _open_standard_streams() -> None:
+    """Where one was closed, a database or a socket would take its number, and get its lines."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - to the end
+
+
+def _leave(code: int) -> NoReturn:
+    """End now. After a crash in several parts a thread may hang, which Python would wait for."""
+    with suppress(OSError):  # nobody reads any more
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _outcome(prepare: Callable[[], Launch]) -> tuple[int, str]:
@@ -66,9 +86,10 @@ def _run(launch: Launch) -> tuple[int, str]:
         code, line = UNUSABLE, str(_first(group))
     except* PortTaken as group:
         code, line = USAGE, str(_first(group))
-    except* Exception:
-        log.critical("stopped by a bug", exc_info=True, extra={"event": "bug"})
-        code, line = BUG, f"stopped by a bug; see {launch.folder}/logs/{launch.service}.log"
+    except* Exception as group:
+        what = f"stopped by a bug ({type(_first(group)).__name__})"
+        log.critical(what, exc_info=True, extra={"event": "bug"})
+        code, line = BUG, f"{what}; see {launch.folder}/logs/{launch.service}.log"
     return code, line
 
 

@@ -95,7 +95,19 @@ class Writer:
         await self._queue.put(None)
 
     async def run(self) -> None:
-        """Commit what waits, together, until the end. Look up now and then in between."""
+        """Commit what waits, together, until the end. Look up now and then in between.
+
+        A crash comes out of here; nobody waits for ever for an answer that cannot come.
+        """
+        try:
+            await self._write_for_ever()
+        finally:
+            self._ending = True
+            while not self._queue.empty():
+                if (job := self._queue.get_nowait()) is not None:
+                    _give_up([job])
+
+    async def _write_for_ever(self) -> None:
         while True:
             try:
                 async with asyncio.timeout(LOOK_UP_S):
@@ -112,7 +124,10 @@ class Writer:
                     self._queue.put_nowait(None)
                     break
                 jobs.append(job)
-            await self._commit(jobs)
+            try:
+                await self._commit(jobs)
+            finally:
+                _give_up(jobs)  # who has an answer keeps it
 
     async def _commit(self, jobs: list[Job]) -> None:
         results: list[Any]
@@ -226,3 +241,11 @@ def _answer(jobs: list[Job], results: list[Any]) -> None:
             future.set_exception(result)
         else:
             future.set_result(result)
+
+
+def _give_up(jobs: list[Job]) -> None:
+    """Tell those who have no answer that none will come."""
+    for _, future in jobs:
+        if not future.done():
+            text = "the service is stopping; the outcome is unknown"
+            future.set_exception(Refusal("not_ready", text, retry_after_s=1))

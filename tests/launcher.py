@@ -45,7 +45,7 @@ def launch(argv: Sequence[str], env: Mapping[str, str], *, fresh: bool = False) 
     ours, theirs = socket.socketpair()
     errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed at its end
     with theirs:
-        socket.send_fds(_launcher(), [b"+"], [theirs.fileno(), errors.fileno()])
+        socket.send_fds(started(), [b"+"], [theirs.fileno(), errors.fileno()])
     ours.sendall(json.dumps([argv, dict(env), fresh]).encode())
     ours.shutdown(socket.SHUT_WR)
     return Launched(ours, errors)
@@ -102,8 +102,8 @@ class Launched:
 
 
 @cache
-def _launcher() -> socket.socket:
-    """This process's own launcher, by its socket."""
+def started() -> socket.socket:
+    """This process's own launcher, by its socket; it stays until this process ends."""
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(

@@ -81,6 +81,10 @@ class Program:
         self._argv = [module, "--data", str(folder), "--port", str(self.port), *args]
         self.process: Launched | None = None
 
+    def through(self, *argv: str) -> None:
+        """Have another module start it from now on: `python -m ARGV central ...`."""
+        self._argv = [*argv, *self._argv]
+
     async def start(self) -> None:
         """Start, and return when it answers."""
         env = {**os.environ, "TIDEHOLD_TOKEN": TOKEN}
