@@ -3,7 +3,8 @@
 For a request that is not HTTP, aiohttp would answer with text/plain, echo what was sent and log
 it with a traceback: a token in a broken header would end up in the log file. Its own errors are
 text/plain as well, some of them (417) from outside of every middleware. It waits for ever for a
-header, and for whoever does not read his answer. All this rests on protected parts of it, which
+header, and for whoever does not read his answer; at a stop it hears nothing more, so that an
+upload that has begun could never be answered. All this rests on protected parts of it, which
 tests/requests shows to be there at each new version.
 """
 
@@ -21,6 +22,8 @@ from cluster.door import DOOR, Door, address_of
 from cluster.problem import MEDIA_TYPE, Problem, Refusal
 
 log = logging.getLogger(__name__)
+
+CUT_S = 0.5  # aiohttp waits so long twice
 
 
 def problem_response(problem: Problem) -> web.Response:
@@ -53,7 +56,7 @@ def _http_refused(error: web.HTTPException) -> web.Response:
 class _Handler(RequestHandler):
     """One connection: a guest at the door."""
 
-    __slots__ = ("_door", "_due", "_left", "_left_s", "_line", "_taking", "address")
+    __slots__ = ("_door", "_due", "_left", "_left_s", "_line", "_stopped", "_taking", "address")
 
     def __init__(self, server: "_Server", **settings: Any) -> None:
         super().__init__(server, **settings)
@@ -61,6 +64,7 @@ class _Handler(RequestHandler):
         self._due: asyncio.TimerHandle | None = None  # when the header must have come
         self._taking: asyncio.TimerHandle | None = None  # when to look whether answers are taken
         self._left, self._left_s = 0, 0.0  # bytes that were waiting to be taken, and when
+        self._stopped = False  # while a request was coming in
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -83,11 +87,26 @@ class _Handler(RequestHandler):
     def make_room(self) -> None:
         self.force_close()
 
+    def close(self) -> None:
+        """Nothing after the request that is being read or answered."""
+        self._stopped = self._request_in_progress and not self._close
+        super().close()
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:
+        """Wait until what was begun is answered; cut off what is not in time."""
+        if self._request_in_progress:
+            self._handler_waiter = self._loop.create_future()
+            await asyncio.wait([self._handler_waiter], timeout=timeout)
+            self._handler_waiter = None
+        await super().shutdown(CUT_S)
+
     def data_received(self, data: bytes) -> None:
         before = self._request_count
         if data:
             self._door.busy(self)
+        self._close &= not self._stopped  # or aiohttp would not hear the rest of the request
         super().data_received(data)
+        self._close |= self._stopped
         if self._request_count != before:
             if self._due is not None:
                 self._due.cancel()

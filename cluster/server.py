@@ -37,9 +37,9 @@ encode = msgspec.json.encode
 
 _QUALITY = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 
-SHUTDOWN_S = 2.0  # aiohttp waits twice: for requests to end, and for those that were cut off
-INLINE_BYTES = 32 * 1024  # work on more than this would hold up everybody else's requests
 STOP = signal.SIGTERM, signal.SIGINT
+SHUTDOWN_S = 2.0  # for requests that have begun; those that are cut off then have a second
+INLINE_BYTES = 32 * 1024  # work on more than this would hold up everybody else's requests
 
 
 class PortTaken(Exception):
