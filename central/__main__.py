@@ -1,6 +1,6 @@
 """`python -m central`: the one central.
 
-`python -m central certs ...`: certificates for TLS. `backup`, `restore`: its database.
+`python -m central certs ...`: certificates for TLS. `backup`, `restore`, `repair`: its database.
 """
 
 import os
@@ -9,12 +9,14 @@ from pathlib import Path
 
 from central.app import build_app
 from central.settings import CentralSettings
-from central.store import FILE, SCHEMA
+from central.store import FILE, SCHEMA, rescue
 from cluster.program import Launch, run_program
 from cluster.server import base_url, bind, run
 from cluster.settings import load
 from cluster.trust.member import check_host, open_trust
 from cluster.upkeep import Upkeep
+
+UPKEEP = Upkeep("central", FILE, SCHEMA, rescue, "pull of each node")
 
 
 def prepare() -> Launch:
@@ -37,6 +39,6 @@ if __name__ == "__main__":
         from central.certs_command import certs_command  # else every start would take longer
 
         sys.exit(certs_command(sys.argv[2:]))
-    if (upkeep := Upkeep("central", FILE, SCHEMA)).knows(sys.argv[1:]):
-        sys.exit(upkeep.run(sys.argv[1:]))
+    if UPKEEP.knows(sys.argv[1:]):
+        sys.exit(UPKEEP.run(sys.argv[1:]))
     run_program("central", prepare)

@@ -27,6 +27,7 @@ from cluster.inside import list_window
 from cluster.protocol.views import Loss
 from cluster.record import Record
 from cluster.record_set import QUARANTINE, RecordSet, schema
+from cluster.schema import DatabaseUnusable, check_there, transaction
 
 # Released: not even a space of these texts may change.
 _FIRST = (
@@ -85,6 +86,14 @@ _ANNOUNCE = "UPDATE nodes SET announced = ?, loss = ? WHERE name = ?"
 _NEWEST = "SELECT ts FROM records WHERE node = ? ORDER BY id DESC LIMIT 1"
 _PULL_EVERY = "UPDATE nodes SET pull_every = ? WHERE name = ?"
 _SET_ASIDE = "INSERT INTO quarantine VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+#: What a repair takes from a damaged file as it is; tidemarks would no longer be true.
+_RESCUED = {
+    "nodes": "INSERT INTO nodes (name, url, removed, pull_every) "
+    "SELECT name, url, removed, pull_every FROM damaged.nodes",
+    "runs": "INSERT INTO runs SELECT * FROM damaged.runs",
+    "journal": "INSERT INTO journal SELECT * FROM damaged.journal",
+    "rows set aside": "INSERT INTO quarantine SELECT * FROM damaged.quarantine",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,3 +280,21 @@ def _identify(sql: sqlite3.Connection) -> str:
         "INSERT INTO meta VALUES ('epoch', ?) ON CONFLICT DO NOTHING", (secrets.token_hex(8),)
     )
     return str(sql.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()[0])
+
+
+def rescue(sql: sqlite3.Connection, damaged: Path) -> list[str]:
+    """Take over what else can be read; the names of what cannot. Each is taken whole or not."""
+    lost = []
+    try:
+        check_there(damaged)
+        sql.execute("ATTACH ? AS damaged", (f"{damaged.absolute().as_uri()}?mode=ro",))
+    except (sqlite3.Error, DatabaseUnusable) as error:
+        return [f"{', '.join(_RESCUED)} ({error})"]
+    for name, statement in _RESCUED.items():
+        try:
+            with transaction(sql):
+                sql.execute(statement)
+        except sqlite3.Error as error:
+            lost.append(f"{name} ({error})")
+    sql.execute("DETACH damaged")
+    return lost

@@ -19,6 +19,7 @@ from cluster.connection import Connection, T, Work, connect
 from cluster.problem import Refusal
 from cluster.replacement import put_in_place
 from cluster.schema import (
+    DAMAGE,
     READER_PRAGMAS,
     Damaged,
     DatabaseUnusable,
@@ -41,7 +42,6 @@ REMEDIES = {
     sqlite3.SQLITE_LOCKED: "let the other program end",
     sqlite3.SQLITE_FULL: "make room",
 }
-DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 WAL_RESET_MENDED = (3, 51, 3)
 
 

@@ -9,10 +9,9 @@ old log never meets a new file.
 import time
 from pathlib import Path
 
-from cluster.schema import sync_folder
+from cluster.schema import BESIDE, sync_folder
 
 NEXT = ".next"
-BESIDE = ("", "-wal", "-shm", "-journal")
 
 
 def next_of(path: Path) -> Path:

@@ -9,7 +9,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,13 @@ READER_PRAGMAS = (
     "PRAGMA wal_autocheckpoint = 0",
     "PRAGMA busy_timeout = 5000",
 )
+
+#: SQLite's codes for a file that is not whole; 0 stands for a text in it that is none.
+DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, 0}
+#: Drawn when a file is made, and different in each.
+_IDENTITY = "SELECT value FROM meta WHERE key = 'epoch'"
+#: A database is these files together.
+BESIDE = ("", "-wal", "-shm", "-journal")
 
 
 class DatabaseUnusable(Exception):
@@ -91,17 +98,43 @@ def inspect(path: Path, schema: Schema, *, thorough: bool = False) -> int:
     move another program's write-ahead log, or one that belongs to another file, into it.
     `thorough`: Damaged when SQLite finds that it is.
     """
-    log = has_log(path)
-    if log and log_of(path).stat().st_size and not (path.exists() and path.stat().st_size):
-        raise Damaged(f"it is damaged (there is only its log, {path.name}-wal)")
+    check_there(path)
     if not path.exists():
         return 0
-    how = "mode=ro" if log else "immutable=1"
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as sql:
+    log = has_log(path)
+    with closing(_connect(path, "mode=ro" if log else "immutable=1")) as sql:
         version = _own_version(sql, schema)
+        if thorough and log:
+            _check_log(path, sql)
         if thorough:
             check_soundness(sql)
+        if thorough and version == schema.version:
+            _check_shape(sql, schema)
         return version
+
+
+def check_there(path: Path) -> None:
+    """Damaged when a log is all there is: SQLite would delete it."""
+    empty = not path.exists() or not path.stat().st_size
+    if empty and has_log(path) and log_of(path).stat().st_size:
+        raise Damaged(f"it is damaged (there is only its log, {path.name}-wal)")
+
+
+def ask_without_log(path: Path, question: str) -> object:
+    """The first value of the first row as it is in the file alone; None where there is none."""
+    with suppress(sqlite3.Error), closing(_connect(path, "immutable=1")) as sql:
+        if row := sql.execute(question).fetchone():
+            return row[0]
+    return None
+
+
+def _check_log(path: Path, sql: sqlite3.Connection) -> None:
+    """Damaged when the log belongs to another file: SQLite would mix the two."""
+    before = ask_without_log(path, _IDENTITY)
+    with suppress(sqlite3.OperationalError):  # a file without this table
+        after = sql.execute(_IDENTITY).fetchone()
+        if before is not None and (before,) != after:
+            raise Damaged(f"it is damaged ({path.name}-wal belongs to another database)")
 
 
 def has_log(path: Path) -> bool:
@@ -119,6 +152,10 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     # With a log SQLite needs its index beside it; where none can be made, nobody writes either.
     shared = has_log(path) or os.access(path.parent, os.W_OK)
     how = "mode=ro" if shared else "immutable=1"
+    return _connect(path, how)
+
+
+def _connect(path: Path, how: str) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
 
 
@@ -135,8 +172,8 @@ def prepare(schema: Schema, sql: sqlite3.Connection) -> None:
     configure((*WRITER_PRAGMAS, *schema.attach), sql)
     for number in range(version, schema.version):
         _migrate(sql, schema, number)
-    if lacking := _lacking(sql, schema):
-        raise Damaged(f"it is damaged ({lacking[0]} is missing or altered)")
+    if version < schema.version:
+        _check_shape(sql, schema)
     _try_to_write(sql)
 
 
@@ -159,15 +196,17 @@ def sqlite_code(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-def _lacking(sql: sqlite3.Connection, schema: Schema) -> list[str]:
-    """What a new file has of tables, indexes and triggers, and this one has not."""
+def _check_shape(sql: sqlite3.Connection, schema: Schema) -> None:
+    """Damaged without a table, index or trigger that a new file has."""
     objects = "SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as new:
         for number in range(schema.version):
             _migrate(new, schema, number)
         wanted = list(new.execute(objects))
     found = set(sql.execute(objects))
-    return [name for name, text in wanted if (name, text) not in found]
+    for name, text in wanted:
+        if (name, text) not in found:
+            raise Damaged(f"it is damaged ({name} is missing or altered)")
 
 
 def _own_version(sql: sqlite3.Connection, schema: Schema) -> int:

@@ -12,10 +12,11 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from cluster.schema import (
+    BESIDE,
     READER_PRAGMAS,
     check_soundness,
     configure,
@@ -45,21 +46,20 @@ def take(source: Path, target: Path) -> int:
 
     NoCopy when the target is there already or has no room, Damaged when the source is. Mode 0600.
     """
-    folder = target.parent
-    check_room(folder, source)
-    with _unnamed(target) as (unnamed, descriptor):
-        with closing(connect_to_read(source)) as sql, closing(sqlite3.connect(unnamed)) as copy:
-            configure(READER_PRAGMAS, sql)
-            configure(_COPY_PRAGMAS, copy)
-            sql.execute("BEGIN")
-            sql.execute("SELECT 1 FROM sqlite_schema").fetchone()  # from here on one state
-            sql.backup(copy, pages=STEP_PAGES, progress=lambda *_: os.fdatasync(descriptor))
-            copy.execute("PRAGMA journal_mode = DELETE")  # one file, that needs no other beside it
-            check_soundness(copy)
-        os.fsync(descriptor)
-        _name(unnamed, target)
-        sync_folder(folder)
-        return os.fstat(descriptor).st_size
+    check_room(target.parent, source)
+    with (
+        making(target) as (unnamed, descriptor),
+        closing(connect_to_read(source)) as sql,
+        closing(sqlite3.connect(unnamed)) as copy,
+    ):
+        configure(READER_PRAGMAS, sql)
+        configure(_COPY_PRAGMAS, copy)
+        sql.execute("BEGIN")
+        sql.execute("SELECT 1 FROM sqlite_schema").fetchone()  # from here on one state
+        sql.backup(copy, pages=STEP_PAGES, progress=lambda *_: os.fdatasync(descriptor))
+        copy.execute("PRAGMA journal_mode = DELETE")  # one file, that needs no other beside it
+        check_soundness(copy)
+    return target.stat().st_size
 
 
 def take_before_migration(path: Path, version: int) -> Path:
@@ -83,20 +83,27 @@ def check_room(folder: Path, source: Path) -> None:
 
 
 @contextmanager
-def _unnamed(target: Path) -> Iterator[tuple[Path, int]]:
-    """A new file beside `target`, under a name that nobody guesses, and gone in the end."""
+def making(target: Path) -> Iterator[tuple[Path, int]]:
+    """A new file to be filled, and its descriptor; it gets its name when it is on disk.
+
+    Until then it has one that nobody guesses; when it is not finished it is gone. NoCopy when
+    the name is not free.
+    """
     if os.path.lexists(target):
         raise NoCopy(f"{target}: is there already, and is not written over")
     if target.parent.is_symlink():
         raise NoCopy(f"{target.parent}: is a symbolic link; name the folder itself")
-    unnamed = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    unnamed = target.absolute().with_name(f".{target.name}.{secrets.token_hex(8)}")
     descriptor = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
         yield unnamed, descriptor
+        os.fsync(descriptor)
+        _name(unnamed, target)
+        sync_folder(target.parent)
     finally:
         os.close(descriptor)
-        with suppress(FileNotFoundError):
-            unnamed.unlink()
+        for end in BESIDE:
+            unnamed.with_name(unnamed.name + end).unlink(missing_ok=True)
 
 
 def _name(unnamed: Path, target: Path) -> None:

@@ -17,8 +17,19 @@ from contextlib import closing
 from pathlib import Path
 
 from cluster.digest import Digest, total
+from cluster.repair import Rescue, rebuild
 from cluster.replacement import next_of, put_in_place
-from cluster.schema import DatabaseUnusable, Schema, connect_to_read, inspect, locked
+from cluster.schema import (
+    DAMAGE,
+    Damaged,
+    DatabaseUnusable,
+    Schema,
+    connect_to_read,
+    has_log,
+    inspect,
+    locked,
+    sqlite_code,
+)
 from cluster.snapshot import NoCopy, take
 from cluster.text import visible
 
@@ -27,16 +38,28 @@ _WHOLES = "SELECT count, sum FROM digests WHERE window = '' ORDER BY node"
 
 
 class Upkeep:
-    """The commands of one program. `file`: its database's name in the data folder."""
+    """The commands of one program. `file`: its database's name in the data folder.
 
-    def __init__(self, program: str, file: str, schema: Schema) -> None:
+    `refill` says what brings back the records that a repair could not save.
+    """
+
+    def __init__(
+        self, program: str, file: str, schema: Schema, rescue: Rescue, refill: str
+    ) -> None:
         self._program = program
         self._file = file
         self._schema = schema
+        self._rescue = rescue
+        self._refill = refill
+        self._commands = {
+            "backup": self._back_up,
+            "restore": self._restore,
+            "repair": self._repair,
+        }
 
     def knows(self, argv: Sequence[str]) -> bool:
         """Whether the first argument is one of these commands."""
-        return argv[:1] in (["backup"], ["restore"])
+        return bool(argv) and argv[0] in self._commands
 
     def run(self, argv: Sequence[str]) -> int:
         """The exit code."""
@@ -44,10 +67,7 @@ class Upkeep:
         options = self._parser().parse_args(argv)
         path = Path(options.data) / self._file
         try:
-            if options.command == "backup":
-                self._back_up(path, options.to)
-            else:
-                self._restore(path, options.origin)
+            self._commands[options.command](path, options)
         except (DatabaseUnusable, NoCopy) as error:
             line = str(error)
         except sqlite3.Error as error:
@@ -70,30 +90,63 @@ class Upkeep:
             "restore", help="put a backup in the database's place; the old one is kept"
         )
         restore.add_argument("--from", required=True, type=Path, metavar="FILE", dest="origin")
-        for command in (backup, restore):
+        repair = commands.add_parser(
+            "repair", help="save what is whole of a damaged database; the old one is kept"
+        )
+        for command in (backup, restore, repair):
             command.add_argument(
                 "--data", required=True, metavar="DIR", help=f"the folder of {self._file}"
             )
         return parser
 
-    def _back_up(self, path: Path, to: Path) -> None:
-        begun = time.monotonic()
+    def _back_up(self, path: Path, options: argparse.Namespace) -> None:
+        begun, to = time.monotonic(), options.to
         self._inspect(path)
         if to.is_dir():
             to /= f"{path.stem}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.db"
         size = take(path, to)
         print(f"{to}: {self._contents(to)}, {size} bytes, {time.monotonic() - begun:.1f} s")
 
-    def _restore(self, path: Path, origin: Path) -> None:
+    def _restore(self, path: Path, options: argparse.Namespace) -> None:
         begun = time.monotonic()
-        self._inspect(origin)
+        self._inspect(options.origin)
         with locked(path):
             put_in_place(path)  # what an earlier one has left
-            size = take(origin, next_of(path))
+            size = take(options.origin, next_of(path))
             kept = put_in_place(path)
         print(f"{path}: {self._contents(path)}, {size} bytes, {time.monotonic() - begun:.1f} s")
         if kept is not None:
             print(f"what was there is in {kept}")
+
+    def _repair(self, path: Path, options: argparse.Namespace) -> None:
+        with locked(path):
+            put_in_place(path)
+            if (damage := self._damage(path)) is None:
+                print(f"{path}: sound; `python -m cluster.verify` looks into each record")
+                return
+            print(f"{path}: {visible(damage)}")
+            lost = rebuild(path, self._schema, self._rescue)
+            kept = put_in_place(path)
+        print(f"saved: {self._contents(path)}")
+        for line in lost:
+            print(f"not saved: {visible(line)}")
+        print(f"what was there is in {kept}; start again, then a {self._refill} brings the rest")
+
+    def _damage(self, path: Path) -> str | None:
+        """What is wrong with a database; None when nothing is. DatabaseUnusable: not ours."""
+        if not path.exists() and not has_log(path):
+            raise DatabaseUnusable(f"{path}: there is no database")
+        try:
+            inspect(path, self._schema, thorough=True)
+        except Damaged as error:
+            return str(error)
+        except DatabaseUnusable as error:
+            raise DatabaseUnusable(f"{path}: {error}") from None
+        except sqlite3.Error as error:
+            if sqlite_code(error) not in DAMAGE:
+                raise
+            return f"SQLite says: {error}"
+        return None
 
     def _inspect(self, path: Path) -> None:
         """DatabaseUnusable unless it is a database of this program, which it can read."""

@@ -28,6 +28,7 @@ from cluster.schema import (
     READER_PRAGMAS,
     WRITER_PRAGMAS,
     DatabaseUnusable,
+    check_there,
     configure,
     connect_to_read,
     has_log,
@@ -44,7 +45,7 @@ NODE, CENTRAL = 0x54484E44, 0x54484345
 RETURN = {NODE: "push to this node", CENTRAL: "pull of each node"}
 _REMEDIES = {
     **{code: f"; {remedy}" for code, remedy in REMEDIES.items()},
-    sqlite3.SQLITE_CORRUPT: "; move it away: the other side fills a new one",
+    sqlite3.SQLITE_CORRUPT: "; `python -m node repair`, or `central repair`, saves what is whole",
 }
 
 _SET_ASIDE = "INSERT INTO quarantine VALUES (?, 'damaged', ?, ?, ?) ON CONFLICT DO NOTHING"
@@ -142,6 +143,7 @@ def _identify(path: Path) -> int:
     """The application_id. DatabaseUnusable unless this is a file of ours, and of this version."""
     if not path.exists():
         raise DatabaseUnusable(f"{path}: there is no such file")
+    check_there(path)
     with closing(_connect(path, "mode=ro" if has_log(path) else "immutable=1")) as sql:
         (application_id,) = sql.execute("PRAGMA application_id").fetchone()
         (version,) = sql.execute("PRAGMA user_version").fetchone()

@@ -1,6 +1,6 @@
 """`python -m node`: one local node.
 
-`python -m node clock HOST ...`: what time servers say. `backup`, `restore`: its database.
+`python -m node clock HOST ...`: what time servers say. `backup`, `restore`, `repair`: its database.
 """
 
 import os
@@ -15,7 +15,9 @@ from cluster.upkeep import Upkeep
 from node.app import build_app
 from node.clock_command import clock_command
 from node.settings import NodeSettings
-from node.store import FILE, SCHEMA
+from node.store import FILE, SCHEMA, rescue
+
+UPKEEP = Upkeep("node", FILE, SCHEMA, rescue, "push to this node")
 
 
 def prepare() -> Launch:
@@ -37,6 +39,6 @@ def prepare() -> Launch:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["clock"]:
         sys.exit(clock_command(sys.argv[2:]))
-    if (upkeep := Upkeep("node", FILE, SCHEMA)).knows(sys.argv[1:]):
-        sys.exit(upkeep.run(sys.argv[1:]))
+    if UPKEEP.knows(sys.argv[1:]):
+        sys.exit(UPKEEP.run(sys.argv[1:]))
     run_program("node", prepare)

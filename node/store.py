@@ -24,7 +24,7 @@ from cluster.protocol.shared import RecordCounts, Span
 from cluster.record import IdMaker, Record, make
 from cluster.record_set import QUARANTINE, RecordSet, schema
 from cluster.records import Inserted
-from cluster.schema import DatabaseUnusable
+from cluster.schema import DatabaseUnusable, ask_without_log, transaction
 from node import unsynced
 from node.unsynced import Unsynced
 
@@ -35,6 +35,7 @@ SCHEMA = schema(
     (QUARANTINE,),
     (unsynced.TABLE,),
 )
+_MOST = "SELECT node FROM records GROUP BY node ORDER BY count(*) DESC LIMIT 1"
 _SET = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 
@@ -188,6 +189,21 @@ def _identify(node: str, sql: sqlite3.Connection) -> tuple[str, str, int]:
     """The node's name and epoch in the file, drawn now if it is new, and its last position."""
     meta = dict(sql.execute("SELECT key, value FROM meta"))
     if "epoch" not in meta:
-        meta = {"node": node, "epoch": secrets.token_hex(8)}
+        meta = {"node": node, **meta, "epoch": secrets.token_hex(8)}
         sql.executemany(_SET, list(meta.items()))
     return meta["node"], meta["epoch"], windows.last_position(sql)
+
+
+def rescue(sql: sqlite3.Connection, damaged: Path) -> list[str]:
+    """Whose records were saved is remembered; others', from a log of another file, go.
+
+    The epoch is not saved: positions are other ones now.
+    """
+    owner = ask_without_log(damaged, "SELECT value FROM meta WHERE key = 'node'")
+    with transaction(sql):
+        for (most,) in sql.execute(_MOST).fetchall():
+            owner = owner if isinstance(owner, str) else most
+            sql.execute(_SET, ("node", owner))
+            sql.execute("DELETE FROM records WHERE node <> ?", (owner,))
+        SCHEMA.after(sql)
+    return []

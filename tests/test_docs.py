@@ -71,3 +71,23 @@ def test_each_decision_has_a_number_of_its_own() -> None:
     numbers = [int(file.name[:4]) for file in files]
     assert numbers == list(range(1, len(files) + 1))
     assert [int(found[1]) for found in headings if found] == numbers
+
+
+def test_operations_names_metrics_and_words_that_there_are() -> None:
+    """An alert on a metric that was renamed would never fire."""
+    text = (DOCS / "operations.md").read_text(encoding="utf-8")
+    code = "".join(
+        file.read_text(encoding="utf-8")
+        for folder in ("central", "node", "cluster")
+        for file in (DOCS.parent / folder).rglob("*.py")
+    )
+    metrics = set(re.findall(r"tidehold_\w+", text)) - {"tidehold_"}
+    alarms = text.partition("## What each alarm means")[2].partition("Exit codes:")[0]
+    words = set(re.findall(r"^\| (`[^|]*) \|", alarms, re.MULTILINE))
+
+    assert len(metrics) > 5
+    assert [one for one in metrics if one.removesuffix("_bucket") not in code] == []
+    named = {word for cell in words for word in re.findall(r"`([\w-]+)`", cell)}
+    made = {f"{kind}-{state}" for kind in ("node", "run") for state in re.findall(r"\w+", code)}
+    assert len(named) > 8
+    assert [word for word in named if word not in code and word not in made] == []

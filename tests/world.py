@@ -21,15 +21,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
-from central.store import SCHEMA as CENTRAL_SCHEMA
+from central import __main__ as central_program
 from cluster.exchange import AskT, Exchange, Nothing, ReplyT
 from cluster.peer import Peer, PeerFailed, open_session
 from cluster.protocol import central, node
 from cluster.protocol.shared import HEALTH, Receipt
 from cluster.protocol.views import NodeView, Run
 from cluster.schema import log_of
-from cluster.upkeep import OK, Upkeep
-from node.store import SCHEMA as NODE_SCHEMA
+from cluster.upkeep import OK
+from node import __main__ as node_program
 from tests.invariants import Verdict, check
 from tests.launcher import Launched, launch
 from tests.strace import injected
@@ -37,10 +37,7 @@ from tests.toxic import Toxic, toxic_proxy
 
 TOKEN = "a-token-for-tests-only-0123456789"
 ROOT = Path(__file__).parent.parent
-UPKEEP = {
-    "node": Upkeep("node", "node.db", NODE_SCHEMA),
-    "central": Upkeep("central", "central.db", CENTRAL_SCHEMA),
-}
+UPKEEP = {"node": node_program.UPKEEP, "central": central_program.UPKEEP}
 
 
 async def until(

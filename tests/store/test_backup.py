@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from central.store import SCHEMA as CENTRAL
+from central import __main__ as central
 from cluster import snapshot
 from cluster.replacement import next_of
-from cluster.upkeep import Upkeep
+from node import __main__ as node
 from node.store import SCHEMA as NODE
 from tests.invariants import Side, read_side
 from tests.sides import Sides
@@ -20,10 +20,7 @@ from tests.store.test_database import fingerprints
 from tests.store.test_migration import restore as write_dump
 
 OK, UNUSABLE = 0, 78
-PROGRAMS = {
-    "node": Upkeep("node", "node.db", NODE),
-    "central": Upkeep("central", "central.db", CENTRAL),
-}
+PROGRAMS = {"node": node.UPKEEP, "central": central.UPKEEP}
 Say = Callable[..., str]
 
 
