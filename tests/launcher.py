@@ -6,7 +6,7 @@
 
 Nearly all of a start is imports: 0.4 s of CPU. So each process that runs tests keeps one launcher,
 which has imported what node and central need, and has no thread and no event loop. For each start
-it forks; the child takes its arguments, environment and standard error, and runs the program as
+it forks; the child takes its arguments, environment and streams, and runs the program as
 `python -m` does. That is as real a process to kill, to freeze or to wait for: only its command line
 is the launcher's. tests/process and tests/e2e start the programs as users do.
 
@@ -33,7 +33,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO
 
-PREPARED = ("central.app", "node.app", "node.clock_command", "cluster.program")
+PREPARED = ("central.app", "node.app", "node.clock_command", "cluster.program", "run_cluster")
 NUMBER = struct.Struct("i")  # a child's pid, then its exit code: what the launcher tells
 
 
@@ -43,22 +43,29 @@ def launch(argv: Sequence[str], env: Mapping[str, str], *, fresh: bool = False) 
     `fresh`: in a Python of its own, whose memory and command line are those of users.
     """
     ours, theirs = socket.socketpair()
-    errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed at its end
+    out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed at its end
     with theirs:
-        socket.send_fds(started(), [b"+"], [theirs.fileno(), errors.fileno()])
+        socket.send_fds(started(), [b"+"], [file.fileno() for file in (theirs, out, err)])
     ours.sendall(json.dumps([argv, dict(env), fresh]).encode())
     ours.shutdown(socket.SHUT_WR)
-    return Launched(ours, errors)
+    return Launched(ours, out, err)
+
+
+def run(argv: Sequence[str], env: Mapping[str, str], *, fresh: bool = False) -> "Launched":
+    """Start it as `launch` does, and return when it has ended. TimeoutError after 30 s."""
+    program = launch(argv, env, fresh=fresh)
+    program.wait(30)
+    return program
 
 
 class Launched:
     """A program that was started; what tests need of `subprocess.Popen`."""
 
-    def __init__(self, launcher: socket.socket, errors: BinaryIO) -> None:
+    def __init__(self, launcher: socket.socket, out: BinaryIO, err: BinaryIO) -> None:
         self.returncode: int | None = None
-        self.stderr = ""  # all of it, once it has ended
+        self.stdout = self.stderr = ""  # all of them, once it has ended
         self._launcher = launcher
-        self._errors = errors
+        self._streams = out, err
         self._pid = 0
 
     @property
@@ -87,9 +94,7 @@ class Launched:
             self._pid = self._pid or self._told(timeout_s)
             self.returncode = self._told(timeout_s)
             self._launcher.close()
-            with self._errors:
-                self._errors.seek(0)
-                self.stderr = self._errors.read().decode(errors="replace")
+            self.stdout, self.stderr = map(_all_of, self._streams)
         return self.returncode
 
     def _told(self, timeout_s: float | None) -> int:
@@ -99,6 +104,12 @@ class Launched:
         if not number:
             raise ConnectionError("the launcher has ended; its standard error tells why")
         return int(NUMBER.unpack(number)[0])
+
+
+def _all_of(stream: BinaryIO) -> str:
+    with stream:
+        stream.seek(0)
+        return stream.read().decode(errors="replace")
 
 
 @cache
@@ -140,15 +151,15 @@ class Launcher:
                 self._woken.recv(1_000)
                 self._tell_ends()
             if self._tests in ready:
-                _, fds, _, _ = socket.recv_fds(self._tests, 1, 2)
+                _, fds, _, _ = socket.recv_fds(self._tests, 1, 3)
                 if not fds:
                     self._kill()
                     return None
                 request = socket.socket(fileno=fds[0])
-                if not self._fork(request, errors=fds[1]):
+                if not self._fork(request, fds[1:]):
                     return request
 
-    def _fork(self, request: socket.socket, errors: int) -> int:
+    def _fork(self, request: socket.socket, streams: Sequence[int]) -> int:
         """The child's pid, which is told; 0 in the child, which holds nothing of the others."""
         pid = os.fork()
         if pid:
@@ -161,8 +172,10 @@ class Launcher:
             for other in (self._tests, self._woken, self._wake, *self._running.values()):
                 other.close()
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            os.dup2(errors, 2)
-        os.close(errors)
+            for number, stream in enumerate(streams, 1):
+                os.dup2(stream, number)
+        for stream in streams:
+            os.close(stream)
         return pid
 
     def _tell_ends(self) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.launcher import Launched, run
+
 pytestmark = pytest.mark.e2e
 
 TOKEN = "a-token-for-exit-codes-0123456789"
@@ -25,11 +27,7 @@ PROGRAMS = {
 
 
 def command(program: str, data: Path, *flags: str) -> list[str]:
-    return [
-        *(sys.executable, "-m", program, "--data", str(data)),
-        *PROGRAMS[program],
-        *flags,
-    ]
+    return [program, "--data", str(data), *PROGRAMS[program], *flags]
 
 
 def environment(token: str | None = TOKEN) -> dict[str, str]:
@@ -48,21 +46,30 @@ def fails(
     under: Sequence[str] = (),
 ) -> None:
     """Start a program that cannot: its code, and its one line."""
-    ended = subprocess.run(
-        [*under, *command(program, data, *flags)],
-        cwd=ROOT,
-        env=environment(token),
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    ended = start(command(program, data, *flags), environment(token), under)
 
     assert (ended.returncode, ended.stdout) == (code, ""), ended.stderr
     lines = ended.stderr.splitlines()
     assert len(lines) == 1, ended.stderr
     assert lines[0].startswith(f"{program}: ")
     assert says in lines[0]
+
+
+def start(
+    argv: Sequence[str], env: dict[str, str], under: Sequence[str]
+) -> Launched | subprocess.CompletedProcess[str]:
+    """Forked ready-made, unless it runs under another program."""
+    if not under:
+        return run(argv, env)
+    return subprocess.run(
+        [*under, sys.executable, "-m", *argv],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
 
 
 @pytest.fixture(params=PROGRAMS)
@@ -139,7 +146,7 @@ def test_a_file_in_the_place_of_the_data_folder_ends_with_78(program: str, tmp_p
 def started(program: str, data: Path, *flags: str) -> subprocess.Popen[str]:
     """A program that runs: it has opened its database and says where it listens."""
     process = subprocess.Popen(
-        command(program, data, *flags),
+        [sys.executable, "-m", *command(program, data, *flags)],
         cwd=ROOT,
         env=environment(),
         stdout=subprocess.DEVNULL,

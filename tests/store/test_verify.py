@@ -19,7 +19,9 @@ from cluster.digest import Digest
 from cluster.record import Record, id_text, make
 from cluster.schema import Schema, locked, prepare, transaction
 from node.store import SCHEMA as NODE
+from tests import launcher
 from tests.invariants import read_side
+from tests.launcher import Launched
 from tests.world import Program, lines, world
 
 ROOT = Path(__file__).parents[2]
@@ -387,6 +389,11 @@ def test_the_command_as_a_program(tmp_path: Path) -> None:
     assert command(file, "--frobnicate").returncode == UNUSABLE
 
 
+def beside(file: Path, *flags: str) -> Launched:
+    """The same beside a program that uses the file, or after it."""
+    return launcher.run(["cluster.verify", str(file), *flags], os.environ)
+
+
 def spoil(program: Program, *numbers: int) -> None:
     """The disk damages the payloads of these rows: lines(...) has its number as their ts."""
     (file,) = program.folder.glob("*.db")
@@ -410,13 +417,13 @@ async def test_what_was_damaged_on_either_side_comes_back_from_the_other(tmp_pat
         files = n1.folder / "node.db", w.central.folder / "central.db"
 
         for found, file in zip((2, 3), files, strict=True):
-            running = command(file)
+            running = beside(file)
             assert running.returncode == DAMAGED, running
             assert running.stdout.count(" at position ") == found
-            assert command(file, "--repair").returncode == UNUSABLE
+            assert beside(file, "--repair").returncode == UNUSABLE
         for program, file in zip((n1, w.central), files, strict=True):
             program.kill()
-            repaired = command(file, "--repair")
+            repaired = beside(file, "--repair")
             assert repaired.returncode == OK, repaired
             await program.start()
         await w.until_live("n1", "up")
@@ -427,4 +434,4 @@ async def test_what_was_damaged_on_either_side_comes_back_from_the_other(tmp_pat
         verdict = w.verdict("n1")
         assert verdict.equal, verdict.line()
         assert len(verdict.node.rows) == 2_000
-        assert [command(file).returncode for file in files] == [OK, OK]
+        assert [beside(file).returncode for file in files] == [OK, OK]
