@@ -5,7 +5,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: run test check format bench bench-clock bench-console soak docs screenshots clean
+.PHONY: run test check format bench bench-clock bench-console bench-start soak docs screenshots clean
 .DEFAULT_GOAL := run
 
 run: .venv/run ## Start central, three nodes and the console (ARGS="--nodes 5 --skew")
@@ -33,6 +33,9 @@ bench-clock: .venv/dev ## Print how well the clock keeps time, beside others
 
 bench-console: .venv/dev ## Print what the console costs, beside a DataTable
 	@$(BIN)/python -m benchmarks.console $(ARGS)
+
+bench-start: .venv/dev ## Print how long a start takes, also after kill -9 with 400 MiB
+	@$(BIN)/python -m benchmarks.start $(ARGS)
 
 soak: .venv/dev ## Whatever can be tried long: seeds, kills, stories, with their figures (ARGS="--share 0.1")
 	@$(BIN)/python -m benchmarks.soak $(ARGS)

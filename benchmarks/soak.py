@@ -36,6 +36,18 @@ LINES = (
         "0 lost, 0 doubled in 200",
     ),
     Line(
+        "kill -9 of central, node, both",
+        "tests/faults/test_kill_cycles.py",
+        {"CYCLES": 200},
+        "0 lost, 0 doubled in 200",
+    ),
+    Line(
+        "polls in which memory stands still",
+        "tests/faults/test_process_limits.py",
+        {"POLLS": 20_000},
+        "grows < 2 MiB",
+    ),
+    Line(
         "polls of 1,000 nodes, 200 sick",
         "tests/faults/test_fleet.py",
         {"FLEET": 1_000, "FLEET_POLLS": 600},

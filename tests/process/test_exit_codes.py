@@ -95,6 +95,7 @@ def test_wrong_settings_end_with_2(program: str, tmp_path: Path) -> None:
     assert not data.exists()
 
 
+@pytest.mark.fault(45)
 def test_a_taken_port_ends_with_2(program: str, tmp_path: Path) -> None:
     """Before the database is touched; the line says which port."""
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -188,6 +189,7 @@ def test_a_log_that_cannot_be_written_ends_with_78(program: str, tmp_path: Path)
     fails(program, tmp_path, code=UNUSABLE, says="data folder cannot be used")
 
 
+@pytest.mark.fault(46)
 def test_a_second_instance_ends_with_78_and_the_first_goes_on(program: str, tmp_path: Path) -> None:
     """Two programs never share a file; SIGTERM ends the first with 0."""
     with started(program, tmp_path) as first:

@@ -167,6 +167,31 @@ async def test_a_refusal_says_what_would_be_right(node: Api) -> None:
     ]
 
 
+@pytest.mark.fault(53)
+@pytest.mark.parametrize(
+    "ts",
+    [
+        *("2026-03-29T02:30:00", "2026-03-29T02:30:00+02:00", "2016-12-31T23:59:60Z", "1760000000"),
+        *(1.5, True, [], 253_402_300_800_000_000, -62_135_596_800_000_001, 2**63, 1e300),
+    ],
+)
+async def test_a_time_is_a_whole_number_of_microseconds(node: Api, ts: object) -> None:
+    """No zone can be missing, no leap second be odd: whatever else is refused, and named."""
+    problem = (await node.post_rows(field(ts=ts))).problem("rows_rejected")
+
+    assert [one.detail.split(":")[0] for one in problem.rejected or []] == ["ts"]
+
+
+@pytest.mark.fault(53)
+async def test_years_1_to_9999_are_kept_to_the_microsecond(node: Api) -> None:
+    ends = [-62_135_596_800_000_000, 253_402_300_799_999_999]
+
+    answer = await node.post_rows(joined([field(ts=end) for end in ends], NDJSON))
+
+    assert answer.receipt().inserted == 2
+    assert [record.ts for record in (await node.stored()).records] == ends
+
+
 @pytest.mark.fault(31, 32)
 @pytest.mark.parametrize(
     "body",

@@ -531,6 +531,7 @@ async def test_a_folder_that_cannot_be_made_is_refused() -> None:
     assert "cannot be written here" in await refusal_to_open(Path("/proc/tidehold/node.db"))
 
 
+@pytest.mark.fault(46, 47)
 async def test_a_second_process_is_refused_while_the_first_lives(file: Path) -> None:
     """Two writers of one file are never there at the same time; after a kill -9 it is free."""
     with start_writer(file, "one") as first:
