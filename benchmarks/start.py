@@ -55,7 +55,7 @@ async def measure(folder: Path, records: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench-start", description=__doc__)
-    parser.add_argument("--records", type=int, default=1_300_000, help="about 400 MiB")
+    parser.add_argument("--records", type=int, default=2_250_000, help="about 400 MiB")
     ask = parser.parse_args()
     for records in (0, ask.records):
         with tempfile.TemporaryDirectory() as folder:

@@ -496,6 +496,7 @@ async def family(
                 child.kill()
 
 
+@pytest.mark.fault(44)
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 async def test_kill_9_of_the_parent_takes_all_children_with_it(
     launched: Launched, tmp_path: Path, loop: str
