@@ -5,7 +5,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: run test check format bench bench-clock bench-console bench-start soak docs screenshots clean
+.PHONY: run test check format bench bench-clock bench-console bench-polling bench-start soak faults docs screenshots clean
 .DEFAULT_GOAL := run
 
 run: .venv/run ## Start central, three nodes and the console (ARGS="--nodes 5 --skew")
@@ -39,6 +39,10 @@ bench-start: .venv/dev ## Print how long a start takes, also after kill -9 with 
 
 soak: .venv/dev ## Whatever can be tried long: seeds, kills, stories, with their figures (ARGS="--share 0.1")
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
+
+faults: .venv/dev ## Run every test of a fault, and write down how each ended in docs/faults.md
+	@$(BIN)/pytest -m fault --faults docs/faults.json $(ARGS); ended=$$?; \
+		$(BIN)/python -m docs.generate; exit $$ended
 
 docs: .venv/dev ## Generate what is generated of the documents from the code
 	@$(BIN)/python -m docs.generate

@@ -1,4 +1,4 @@
-"""Writes docs/protocol.md and docs/settings.md, and the keys of docs/console.md, from the code.
+"""Writes docs/protocol.md, settings.md and faults.md, and the keys of console.md, from the code.
 
 tests/test_docs.py fails when the files in the repository are not what this would write.
 """
@@ -22,6 +22,7 @@ from cluster.reference import (
 from console.keymap import ALL, COMMANDS, Group
 from console.settings import ConsoleSettings
 from console.web.settings import WebSettings
+from docs.fault_table import fault_table
 from node.settings import NodeSettings
 
 FOLDER = Path(__file__).parent
@@ -172,6 +173,7 @@ def documents() -> dict[str, str]:
             ),
             problems_section(),
         ),
+        "faults.md": fault_table(),
         "console.md": with_keys((FOLDER / "console.md").read_text(encoding="utf-8")),
         "settings.md": document(
             SETTINGS.splitlines(),

@@ -7,9 +7,12 @@ starts, would compile all of our code anew.
 import gc
 import os
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.faults.recording import Recording
 
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -18,6 +21,15 @@ os.environ["SSL_CERT_FILE"] = os.devnull
 
 settings.register_profile("quick", max_examples=int(os.environ.get("TIDEHOLD_EXAMPLES", "40")))
 settings.load_profile("quick")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults", type=Path, help="write down how the tests of faults ended")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.faults and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Recording(config.option.faults))
 
 
 @pytest.hookimpl(trylast=True)

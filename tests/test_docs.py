@@ -8,11 +8,13 @@ import pytest
 from cluster import program
 from cluster.problem import CODES
 from docs.generate import documents
+from tests.faults.catalogue import NOT_SURVIVED, OPEN, numbers
+from tests.faults.marks import tests_by_fault
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-@pytest.mark.parametrize("name", ["protocol.md", "settings.md", "console.md"])
+@pytest.mark.parametrize("name", ["protocol.md", "settings.md", "console.md", "faults.md"])
 def test_a_generated_document_is_up_to_date(name: str) -> None:
     """Otherwise: `make docs`, and look at what changed."""
     assert (DOCS / name).read_text(encoding="utf-8") == documents()[name]
@@ -61,6 +63,15 @@ def test_every_code_of_a_problem_is_documented() -> None:
     text = documents()["protocol.md"]
 
     assert [code for code in CODES if f"| `{code}` |" not in text] == []
+
+
+def test_every_fault_has_its_tests_or_its_reason() -> None:
+    """And none is called open that is shown."""
+    shown = set(tests_by_fault())
+
+    assert numbers() == list(range(1, 86))
+    assert shown | NOT_SURVIVED.keys() | OPEN == set(numbers())
+    assert not shown & OPEN
 
 
 def test_each_decision_has_a_number_of_its_own() -> None:

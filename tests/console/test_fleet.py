@@ -6,8 +6,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from textual.drivers.headless_driver import HeadlessDriver
+from textual.events import Resize
+from textual.geometry import Size
 
 from cluster.clock.state import ClockSummary
+from console.app import ConsoleApp
 from console.dialog import Confirm
 from console.widgets.fleet_table import FleetTable
 from tests.console.conftest import LARGE, SIZES, SMALL, console, lines, order, row_of, text, until
@@ -286,6 +290,7 @@ async def test_without_nodes_it_says_how_to_add_one(
         await until(lambda: "▌ first" in text(app))
 
 
+@pytest.mark.fault(58)
 async def test_any_size_can_be_drawn(fake: FakeCentral) -> None:
     put_fleet(fake)
     fake.say("hello")
@@ -297,6 +302,27 @@ async def test_any_size_can_be_drawn(fake: FakeCentral) -> None:
             for size in ((10, 3), LARGE, (33, 9), (200, 60), (99, 34), (120, 33), SMALL):
                 await pilot.resize_terminal(*size)
                 await until(lambda: {len(line) for line in lines(app)} == {app.size.width})
+
+
+@pytest.mark.fault(58)
+async def test_a_storm_of_sizes_ends_in_the_last_one(fake: FakeCentral) -> None:
+    """As a tiling window manager sends it: nobody waits for a size to be drawn."""
+    put_fleet(fake)
+
+    async with console(fake) as (app, _):
+        for turn in range(100):
+            resize(app, Size(20 + turn * 37 % 200, 5 + turn * 17 % 60))
+        for last in (Size(20, 5), Size(300, 100)):
+            resize(app, last)
+            await until(lambda last=last: [len(line) for line in lines(app)] == [last[0]] * last[1])  # type: ignore[misc]
+        await until(lambda: "odd1" in text(app))
+
+
+def resize(app: ConsoleApp, size: Size) -> None:
+    """The terminal is of this size now, and waits for nobody."""
+    assert isinstance(app._driver, HeadlessDriver)
+    app._driver._size = size
+    app.post_message(Resize(size, size))
 
 
 @pytest.mark.parametrize("way", ["q", "ctrl+q", "click"])

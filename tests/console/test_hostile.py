@@ -42,6 +42,7 @@ def put_hostile(fake: FakeCentral) -> None:
             fake.say(raw, level=level, node=raw)
 
 
+@pytest.mark.fault(56, 57)
 @SIZES
 async def test_hostile_text_is_only_text(fake: FakeCentral, size: tuple[int, int]) -> None:
     put_hostile(fake)
@@ -69,6 +70,7 @@ async def test_hostile_text_is_only_text(fake: FakeCentral, size: tuple[int, int
         assert app.is_running
 
 
+@pytest.mark.fault(56)
 async def test_a_hostile_name_never_reaches_the_screen(fake: FakeCentral) -> None:
     """The contract refuses such a name; central saying it is a loss, not a crash."""
     fake.put(view("ams1"))
@@ -94,6 +96,7 @@ async def leave(app: ConsoleApp, pilot: Pilot[None]) -> None:
     await until(lambda: len(app.screen_stack) == 1)
 
 
+@pytest.mark.fault(56, 57)
 @pytest.mark.parametrize("raw", HOSTILE, ids=range(len(HOSTILE)))
 async def test_hostile_text_in_dialogs_and_fields_is_only_text(fake: FakeCentral, raw: str) -> None:
     """In questions, forms, toasts, filters, searches and the palette."""

@@ -1,11 +1,14 @@
 """Central away, back, of another mind or hostile: the console says so and stays."""
 
 import asyncio
+import itertools
 import re
 
 import pytest
 
+from cluster.protocol.views import JournalLine
 from console.app import ConsoleApp
+from console.changes import JOURNAL_LINES
 from console.dialog import NotLetIn
 from console.settings import ConsoleSettings
 from console.widgets.journal_pane import JournalPane
@@ -20,10 +23,12 @@ from tests.console.conftest import (
     row_of,
     text,
     until,
+    until_seen,
 )
-from tests.console.fake_central import TOKEN, FakeCentral, view
+from tests.console.fake_central import TOKEN, FakeCentral, now_us, view
 
 
+@pytest.mark.fault(55)
 @SIZES
 async def test_central_is_killed_and_comes_back(fake: FakeCentral, size: tuple[int, int]) -> None:
     fake.put(view("ams1"))
@@ -185,6 +190,7 @@ async def test_another_database_behind_the_same_address(fake: FakeCentral) -> No
         assert "old 2" not in text(app)
 
 
+@pytest.mark.fault(55)
 @pytest.mark.parametrize(
     "event",
     [
@@ -239,6 +245,34 @@ async def test_the_first_thing_seen_of_the_journal_is_its_end(fake: FakeCentral)
             seen.append(text(app))
 
     assert not any("line 0 of" in screen or "nothing in" in screen for screen in seen)
+
+
+@pytest.mark.fault(59)
+async def test_a_flood_of_journal_lines_leaves_the_console_answering(fake: FakeCentral) -> None:
+    """10,000 a second, for as long as it takes: the newest are kept, the others stay at central."""
+    answered, numbers = asyncio.Event(), itertools.count(1)
+
+    async def flood() -> None:
+        while not answered.is_set() or len(fake.journal) < 10_000:
+            fake.journal += (new := [tale(next(numbers)) for _ in range(100)])
+            fake.send(journal=new)
+            await asyncio.sleep(0.01)
+
+    async with console(fake) as (app, pilot):
+        flooding = asyncio.create_task(flood())
+        for key in ("3", "2", "1", "3"):
+            seen = app.screen
+            await pilot.press(key)
+            await until(lambda seen=seen: app.screen is not seen)  # type: ignore[misc]
+        answered.set()
+        await flooding
+        await until_seen(app, f"line {len(fake.journal)} of the tale")
+        assert len(app.store.journal) == JOURNAL_LINES
+
+
+def tale(number: int) -> JournalLine:
+    said = f"line {number} of the tale"
+    return JournalLine(seq=number, ts=now_us(), level="info", kind="test", node=None, text=said)
 
 
 async def test_the_journal_follows_until_somebody_scrolls_up(fake: FakeCentral) -> None:

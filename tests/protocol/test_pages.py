@@ -69,6 +69,21 @@ async def test_every_format_says_the_same(node: Api) -> None:
         assert answer.headers["Tidehold-More"] == "false"
 
 
+@pytest.mark.fault(60)
+async def test_no_cell_of_a_csv_is_a_formula(node: Api) -> None:
+    """Nothing has to be put in front: a payload is a JSON object, and names have no such sign."""
+    hostile = ["=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(1)", '","=1', "\n=1", "\r=1", "\t=1"]
+    payloads = [json.dumps({text: text}) for text in hostile]
+    rows = [f'{{"stream":"s","payload":{payload}}}' for payload in payloads]
+    assert (await node.post_rows("\n".join(rows))).receipt().inserted == len(rows)
+
+    table = await node.ask("GET", "/v1/records", headers={"Accept": "text/csv"})
+
+    read = list(csv.reader(io.StringIO(table.body.decode(), newline="")))
+    assert [row[4] for row in read[1:]] == payloads
+    assert not [cell for row in read for cell in row if cell[0] in "=+-@\t\r\n"]
+
+
 async def test_what_a_get_gave_can_be_posted_back_as_it_is(node: Api) -> None:
     """NDJSON out, NDJSON in: every row is a duplicate, nothing changes."""
     await fill(node)

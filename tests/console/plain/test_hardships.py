@@ -366,6 +366,7 @@ async def test_ctrl_c_ends_it_and_says_what_goes_on(fake: FakeCentral) -> None:
     assert "Traceback" not in asked[1] + followed[1]
 
 
+@pytest.mark.fault(57, 60)
 async def test_json_is_ascii_and_cannot_steer_a_terminal(fake: FakeCentral) -> None:
     text = "測試\u202e\x9b2J\x7f👩"
     fake.put(view("ams1", detail=text))

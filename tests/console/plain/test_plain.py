@@ -236,6 +236,7 @@ async def test_the_journal_is_picked_and_followed(fake: FakeCentral, peer: Peer)
         await task
 
 
+@pytest.mark.fault(57)
 @pytest.mark.parametrize("text", HOSTILE)
 async def test_hostile_text_is_one_line_of_text(fake: FakeCentral, peer: Peer, text: str) -> None:
     fake.put(view("n", "down", reason=text, detail=text, url=text, version=text))
