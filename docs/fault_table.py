@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.catalogue import CATALOGUE, NOT_SURVIVED, OPEN, Fault
-from tests.faults.marks import tests_by_fault
+from tests.faults.marks import shown_by_fault
 
 LAST_RUN = Path(__file__).parent / "faults.json"
 
@@ -21,7 +21,7 @@ all of these tests and writes down how they ended; `make soak` runs the long one
 
 def fault_table() -> str:
     """The whole document."""
-    shown, run = tests_by_fault(), _last_run()
+    shown, run = shown_by_fault(), _last_run()
     lines = [BEGIN]
     if run:
         lines += [f"The last column is of {run['at']}, commit {run['commit']}.", ""]

@@ -9,7 +9,7 @@ from cluster import program
 from cluster.problem import CODES
 from docs.generate import documents
 from tests.faults.catalogue import NOT_SURVIVED, OPEN, numbers
-from tests.faults.marks import tests_by_fault
+from tests.faults.marks import shown_by_fault
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -67,7 +67,7 @@ def test_every_code_of_a_problem_is_documented() -> None:
 
 def test_every_fault_has_its_tests_or_its_reason() -> None:
     """And none is called open that is shown."""
-    shown = set(tests_by_fault())
+    shown = set(shown_by_fault())
 
     assert numbers() == list(range(1, 86))
     assert shown | NOT_SURVIVED.keys() | OPEN == set(numbers())

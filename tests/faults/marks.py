@@ -8,7 +8,7 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 
 
-def tests_by_fault() -> dict[int, list[str]]:
+def shown_by_fault() -> dict[int, list[str]]:
     """The names of the tests of each fault, `tests/FILE.py::test_name`."""
     found: dict[int, list[str]] = defaultdict(list)
     for file in sorted(TESTS.rglob("test_*.py")):
