@@ -196,7 +196,7 @@ async def test_a_lock_of_another_program_refuses_writes_and_nothing_else(
 
 @pytest.mark.fault(85)
 async def test_nothing_leaks_however_often_work_fails_or_is_cancelled(file: Path) -> None:
-    """As many descriptors and threads after a hundred rounds as after the first ten."""
+    """Some descriptors and threads may come late; a leak would be one for each of the rounds."""
 
     def held() -> list[int]:
         return [len(list(Path("/proc/self", kind).iterdir())) for kind in ("fd", "task")]
@@ -216,4 +216,4 @@ async def test_nothing_leaks_however_often_work_fails_or_is_cancelled(file: Path
         await database.write(writing("last"))
 
         assert after_ten != [0, 0]
-        assert max(now - then for now, then in zip(held(), after_ten, strict=True)) <= 1
+        assert max(now - then for now, then in zip(held(), after_ten, strict=True)) <= 3
