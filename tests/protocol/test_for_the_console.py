@@ -141,8 +141,12 @@ async def test_what_a_node_refuses_comes_in_its_own_words(fleet: Fleet) -> None:
         with pytest.raises(PeerFailed) as failure:
             await fleet.call(exchange, ask)
         assert refused(failure).startswith("node_unreachable: ")
-    lines = (await fleet.call(central.JOURNAL, central.JournalAsk(kind="source"))).lines
-    assert [line.text for line in lines] == ["its source is stopped, as asked"]
+
+    async def is_told() -> bool:
+        lines = (await fleet.call(central.JOURNAL, central.JournalAsk(kind="source"))).lines
+        return [line.text for line in lines] == ["its source is stopped, as asked"]
+
+    await until(is_told, "the journal tells of it")
 
 
 async def test_a_clock_is_corrected_on_request(fleet: Fleet) -> None:

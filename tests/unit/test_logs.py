@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 
 from cluster.logs import JsonLines, Readable, logging_to
 from cluster.text import visible
+from tests.world import until
 
 log = logging.getLogger("tests.logs")
 
@@ -107,31 +107,37 @@ def test_a_full_disk_is_told_once_and_ends_nothing(
     assert capfd.readouterr().err.count("cannot be written: [Errno 28] No space left") == 1
 
 
+def descriptor_of(file: Path) -> int:
+    (number,) = [int(one.name) for one in Path("/proc/self/fd").iterdir() if one.resolve() == file]
+    return number
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_log_goes_on_when_there_is_room_again(
+async def test_a_log_goes_on_when_there_is_room_again(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """And says that lines are missing; the next want of room is told, too."""
     file = tmp_path / "logs" / "n1.log"
     told = ""
     with logging_to(tmp_path, "n1", "INFO"), ExitStack() as opened:
-        (number,) = [
-            int(one.name) for one in Path("/proc/self/fd").iterdir() if one.resolve() == file
-        ]
+        number = descriptor_of(file)
         room, full = os.dup(number), os.open("/dev/full", os.O_WRONLY)
         opened.callback(os.close, room)
         opened.callback(os.close, full)
-        for disk, says in 2 * ((full, "cannot be written"), (room, "is written again")):
+        for count, (disk, says) in enumerate(2 * ((full, "cannot be"), (room, "is written again"))):
             os.dup2(disk, number)
-            before, deadline = told.count(says), time.monotonic() + 10
-            while told.count(says) == before:  # the log has a thread of its own
+
+            async def is_told(times: int = count // 2 + 1, says: str = says) -> bool:
+                nonlocal told
                 log.info("is there room?")
                 told += capfd.readouterr().err
-                assert time.monotonic() < deadline, told
+                return told.count(says) == times
+
+            await until(is_told, f"{says} is told")
         log.info("kept")
 
     assert lines(tmp_path)[-1]["text"] == "kept"
-    assert (told.count("cannot be written"), told.count("is written again")) == (2, 2)
+    assert (told.count("cannot be"), told.count("is written again")) == (2, 2)
 
 
 def test_afterwards_logging_is_as_before(tmp_path: Path) -> None:
