@@ -37,6 +37,9 @@ bench-console: .venv/dev ## Print what the console costs, beside a DataTable
 bench-start: .venv/dev ## Print how long a start takes, also after kill -9 with 400 MiB
 	@$(BIN)/python -m benchmarks.start $(ARGS)
 
+bench-polling: .venv/dev ## Print what a thousand polls and a status cost, beside bare aiohttp
+	@$(BIN)/python -m benchmarks.polling $(ARGS)
+
 soak: .venv/dev ## Whatever can be tried long: seeds, kills, stories, with their figures (ARGS="--share 0.1")
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
 

@@ -119,17 +119,19 @@ class Lane:
         due_s = self._schedule.first_s(loop.time())
         try:
             while True:
+                slot_s = 0.0
                 try:
                     async with asyncio.timeout_at(due_s):
                         await self._wake.wait()
                 except TimeoutError:
+                    slot_s = due_s
                     self._context.polls.began(loop.time() - due_s)
                 self._wake.clear()
                 waiting |= self._polls
                 self._polls = set()
                 rest_s = await self._poll()
                 now_s = loop.time()
-                due_s = self._schedule.next_s(now_s, self._pulse.known, rest_s)
+                due_s = self._schedule.next_s(now_s, self._pulse.known, rest_s, slot_s)
                 self._next_try = self._context.clock.now_us() + int((due_s - now_s) * 1e6)
                 if await self._is_judged(due_s):
                     _end(waiting)

@@ -9,7 +9,7 @@ reach.
 from central.context import Context
 from central.history import ClockHistory
 from cluster.clock.packet import HIGHEST_STRATUM
-from cluster.clock.report import summary_of
+from cluster.clock.report import stratum_of
 from cluster.clock.ride import Ticket
 from cluster.clock.state import ClockSummary
 from cluster.clock.verdict import ClockWord, word_of
@@ -32,7 +32,7 @@ class NodeClock:
     def ticket(self) -> Ticket | None:
         """What to send along with a poll that goes out now; None while central has no time."""
         clock = self._context.clock
-        bound_ns, stratum = clock.bound_ns(), summary_of(clock).stratum
+        bound_ns, stratum = clock.bound_ns(), stratum_of(clock)
         if bound_ns is None or stratum is None or stratum > HIGHEST_STRATUM:
             return None
         last_sent, last_answered = self._last or (None, None)

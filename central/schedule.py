@@ -14,6 +14,7 @@ from cluster.backoff import Backoff
 
 RETRY_CAP_S = 60.0
 FIRST_WITHIN_S = 1.0
+EARLY_S = 0.01  # more than a timer of the loop ever is
 
 
 class Schedule:
@@ -29,11 +30,18 @@ class Schedule:
         """The moment of the first poll: soon, but not of all nodes at once."""
         return now_s + self.phase_s * min(1.0, FIRST_WITHIN_S / self._interval_s)
 
-    def next_s(self, now_s: float, known: Liveness, retry_after_s: float = 0.0) -> float:
-        """The moment of the poll after one that ended at `now_s` and led to `known`."""
+    def next_s(
+        self, now_s: float, known: Liveness, retry_after_s: float = 0.0, slot_s: float = 0.0
+    ) -> float:
+        """The moment of the poll after one that ended at `now_s` and led to `known`.
+
+        `slot_s`: the slot that it was for. Timers may be a millisecond early, and an answer that is
+        there before its slot began must not be asked for again in it.
+        """
         rested_s = now_s + min(retry_after_s, RETRY_CAP_S)
         if not known.failures:
             self._backoff.reset()
         elif known.live == "down" or known.reason == "auth":
             return max(rested_s, now_s + self._backoff.next_s())
-        return rested_s + self._interval_s - (rested_s - self.phase_s) % self._interval_s
+        after_s = max(rested_s, slot_s + EARLY_S)
+        return after_s + self._interval_s - (after_s - self.phase_s) % self._interval_s

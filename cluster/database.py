@@ -17,6 +17,7 @@ from typing import Any
 
 from cluster.connection import Connection, T, Work, connect
 from cluster.problem import Refusal
+from cluster.quick import QuickReads
 from cluster.replacement import put_in_place
 from cluster.schema import (
     DAMAGE,
@@ -53,6 +54,7 @@ class Database:
         self._writer = writer
         self._readers: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
         self._quick_readers: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
+        self._quick = QuickReads(self._quick_readers, _read)
 
     async def write(self, work: Work[T]) -> T:
         """Run `work` in a transaction; its result comes after COMMIT.
@@ -67,13 +69,18 @@ class Database:
     async def read(self, work: Work[T], *, quick: bool = False) -> T:
         """Run `work` on a read-only connection; it sees what is committed, and one state of it.
 
-        `quick` work touches a few rows only and never waits behind work that may take long. When
-        the caller is cancelled, its query is interrupted.
+        `quick` work touches a few rows only and never waits behind work that may take long. Other
+        work is interrupted when its caller is cancelled.
         """
-        free = self._quick_readers if quick else self._readers
-        reader = await free.get()
+        try:
+            return await (self._quick.ask(work) if quick else self._read_at_length(work))
+        except sqlite3.DatabaseError as error:
+            raise Refusal("storage_failed", f"reading failed: {error}", retry_after_s=1) from error
+
+    async def _read_at_length(self, work: Work[T]) -> T:
+        reader = await self._readers.get()
         reading = asyncio.ensure_future(reader.run(partial(_read, work)))
-        reading.add_done_callback(partial(_set_free, free, reader))
+        reading.add_done_callback(partial(_set_free, self._readers, reader))
         try:
             return await asyncio.shield(reading)
         except asyncio.CancelledError:
@@ -81,8 +88,6 @@ class Database:
                 await reader.interrupt()
                 await asyncio.wait([reading], timeout=INTERRUPT_AGAIN_S)
             raise
-        except sqlite3.DatabaseError as error:
-            raise Refusal("storage_failed", f"reading failed: {error}", retry_after_s=1) from error
 
     def size(self) -> int:
         """Bytes on disk, with the write-ahead log."""

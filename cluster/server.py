@@ -106,8 +106,8 @@ async def _json_object(request: web.Request, limit: int) -> dict[str, Any]:
 
 async def compressed(request: web.Request, response: web.Response) -> web.Response:
     """The answer, smaller where the other side says that it can unpack it."""
-    body = response.body
-    wanted = _media_ranges(request.headers.get("Accept-Encoding", "")).get(NAME, 0.0) > 0
+    body, wish = response.body, request.headers.get("Accept-Encoding")
+    wanted = wish is not None and _media_ranges(wish).get(NAME, 0.0) > 0
     if wanted and isinstance(body, bytes) and len(body) >= WORTH_BYTES:
         small = len(body) <= INLINE_BYTES
         response.body = compress(body) if small else await asyncio.to_thread(compress, body)

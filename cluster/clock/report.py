@@ -24,6 +24,14 @@ def summary_of(clock: ClusterClock) -> ClockSummary:
         return _summary(clock, *tight_pair(clock.base.monotonic_ns, clock.base.system_ns))
 
 
+def stratum_of(clock: ClusterClock) -> int | None:
+    """How far the clock is from a true one; None while it follows none."""
+    if clock.is_reference:
+        return REFERENCE_STRATUM
+    belief = clock.choice.selected.belief if clock.choice is not None else None
+    return None if belief is None else belief.sample.stratum + 1
+
+
 def state_of(clock: ClusterClock) -> ClockState:
     """All there is to know of the clock."""
     with clock.lock:
@@ -74,7 +82,7 @@ def _summary(clock: ClusterClock, at_ns: int, system_ns: int) -> ClockSummary:
     )
     change = msgspec.structs.replace
     if clock.is_reference:
-        return change(short, stratum=REFERENCE_STRATUM, reference=REFERENCE_NAME)
+        return change(short, stratum=stratum_of(clock), reference=REFERENCE_NAME)
     short = change(short, freq_ppm=round(0.0 - 1e6 * line.freq, 6))
     if clock.choice is None or (belief := clock.choice.selected.belief) is None:
         return short
@@ -82,7 +90,7 @@ def _summary(clock: ClusterClock, at_ns: int, system_ns: int) -> ClockSummary:
         short,
         jitter_ms=_jitter_ms(clock.choice.selected),
         delay_ms=_ms(belief.sample.delay_ns),
-        stratum=belief.sample.stratum + 1,
+        stratum=stratum_of(clock),
         reference=clock.choice.selected.name,
         last_sync_age_s=_age_s(clock.synced_ns, at_ns),
     )
