@@ -29,7 +29,7 @@ MIB = 1 << 20
 CPU_S, LATE_MS, SICK_LATE_MS, RSS_MIB, REQUESTS_S = 0.35, 10.0, 50.0, 128.0, 12_000
 SICK = 5  # every fifth
 WARM_S = 5.0
-CONNECTIONS = 16
+CONNECTIONS = 64
 
 
 def line(job: str, ours: str, beside: str, wanted: str) -> None:
@@ -162,7 +162,7 @@ async def _load(url: str, process: psutil.Process, seconds: float) -> float:
     """Answers for each CPU second of the process, all of them good."""
     cpu_s = _cpu_s(process)
     wrk = await asyncio.create_subprocess_exec(
-        *("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s"),
+        *("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:.0f}s"),
         *("-H", f"Authorization: Bearer {TOKEN}", f"{url}/v1/status"),
         stdout=asyncio.subprocess.PIPE,
     )

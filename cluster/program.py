@@ -4,6 +4,7 @@ Exit codes: 0 stopped as asked, 2 a wrong setting or a taken port, 70 a bug (tra
 log), 78 a data folder or database that cannot be used. Restarting does not help after 2 and 78.
 """
 
+import gc
 import logging
 import os
 import sys
@@ -22,6 +23,8 @@ from cluster.server import PortTaken
 from cluster.settings import SettingsWrong
 
 OK, USAGE, BUG, UNUSABLE = 0, 2, 70, 78
+#: Looked for less often than Python does by itself: each look at all of it holds up the loop.
+GARBAGE = 20_000, 20, 50
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +83,8 @@ def _outcome(prepare: Callable[[], Launch]) -> tuple[int, str]:
 
 def _run(launch: Launch) -> tuple[int, str]:
     code, line = OK, ""
+    gc.freeze()  # what was imported stays: nobody has to look through it for garbage
+    gc.set_threshold(*GARBAGE)
     try:
         uvloop.run(launch.main())
     except* DatabaseUnusable as group:
