@@ -311,7 +311,7 @@ async def test_when_central_is_cut_off_no_node_is_down_and_no_herd_returns(
     assert sorted(kind for lines in told_of[1] for kind in lines if kind == "central-back") == [
         "central-back"
     ]
-    assert not any({"node-suspect", "node-down"} & set(lines) for lines in told_of[1])
+    assert not any("node-down" in lines for lines in told_of[1])
     assert late_s[len(names) // 2] < 0.1 + stood_s  # a herd would be anywhere off its phases
 
 
