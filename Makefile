@@ -5,7 +5,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: run test check format bench bench-clock bench-console bench-polling bench-start soak faults docs screenshots clean
+.PHONY: run test check format bench bench-clock bench-console bench-polling bench-start bench-backup soak faults docs screenshots clean
 .DEFAULT_GOAL := run
 
 run: .venv/run ## Start central, three nodes and the console (ARGS="--nodes 5 --skew")
@@ -36,6 +36,9 @@ bench-console: .venv/dev ## Print what the console costs, beside a DataTable
 
 bench-start: .venv/dev ## Print how long a start takes, also after kill -9 with 400 MiB
 	@$(BIN)/python -m benchmarks.start $(ARGS)
+
+bench-backup: .venv/dev ## Print what a backup of 400 MiB costs, and whether polls feel it
+	@$(BIN)/python -m benchmarks.backup $(ARGS)
 
 bench-polling: .venv/dev ## Print what a thousand polls and a status cost, beside bare aiohttp
 	@$(BIN)/python -m benchmarks.polling $(ARGS)

@@ -65,9 +65,9 @@ async def polls(folder: Path, count: int, seconds: float, *, sick: bool) -> None
                 hello = central.Hello(name=f"n{number}", url=f"http://127.0.0.1:{port}")
                 await w.central.call(central.HELLO, hello)
             await asyncio.sleep(WARM_S)
-            before, cpu_s = await _begun(w), _cpu_s(process)
+            before, cpu_s = await lateness(w), _cpu_s(process)
             await asyncio.sleep(seconds)
-            begun, cpu_s = await _begun(w), _cpu_s(process) - cpu_s
+            begun, cpu_s = await lateness(w), _cpu_s(process) - cpu_s
             rss = process.memory_info().rss
         bare = await _started("benchmarks.bare", "poll", str(seconds), *map(str, ports))
         assert bare.stdout is not None
@@ -99,7 +99,7 @@ async def _central(w: World) -> psutil.Process:
     return psutil.Process(w.central.process.pid)
 
 
-async def _begun(w: World) -> dict[str, float]:
+async def lateness(w: World) -> dict[str, float]:
     """How many polls began at most so late, by the bound in seconds."""
     text = await w.central.call(METRICS, Nothing())
     found = re.findall(r'poll_lateness_seconds_bucket\{le="([^"]+)"\} ([0-9.]+)', text)

@@ -42,6 +42,12 @@ LINES = (
         "0 lost, 0 doubled in 200",
     ),
     Line(
+        "power cuts of a node's disk",
+        "tests/faults/test_power_cuts.py",
+        {"POWER_CUTS": 500},
+        "0 lost, 0 corrupt",
+    ),
+    Line(
         "polls in which memory stands still",
         "tests/faults/test_process_limits.py",
         {"POLLS": 20_000},

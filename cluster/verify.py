@@ -143,7 +143,10 @@ def _identify(path: Path) -> int:
     """The application_id. DatabaseUnusable unless this is a file of ours, and of this version."""
     if not path.exists():
         raise DatabaseUnusable(f"{path}: there is no such file")
-    check_there(path)
+    try:
+        check_there(path)
+    except DatabaseUnusable as error:
+        raise DatabaseUnusable(f"{path}: {error}") from None
     with closing(_connect(path, "mode=ro" if has_log(path) else "immutable=1")) as sql:
         (application_id,) = sql.execute("PRAGMA application_id").fetchone()
         (version,) = sql.execute("PRAGMA user_version").fetchone()

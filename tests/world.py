@@ -156,6 +156,9 @@ class Program:
         assert self.process is None, "kill it first"
         await self._upkeep("restore", "--from", str(backup))
 
+    async def repair(self) -> None:
+        await self._upkeep("repair")
+
     async def _upkeep(self, command: str, *args: str) -> None:
         argv = [command, "--data", str(self.folder), *args]
         assert await asyncio.to_thread(UPKEEP[self._argv[0]].run, argv) == OK

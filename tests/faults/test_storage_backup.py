@@ -1,14 +1,24 @@
 """The drill: a disk dies under load, and the last backup with the other side bring all back."""
 
 import asyncio
+import random
+import signal
 from pathlib import Path
 
 import pytest
 
+from cluster.upkeep import UNUSABLE
 from tests.faults.test_kill import Client
 from tests.world import Program, World, world
 
 pytestmark = pytest.mark.e2e
+
+
+def overwrite_a_page(file: Path) -> None:
+    """Noise in the middle of a file without a log."""
+    with file.open("r+b") as raw:
+        raw.seek(file.stat().st_size // 4096 // 2 * 4096)
+        raw.write(random.Random(7).randbytes(4096))
 
 
 async def post_until(client: Client, stop: asyncio.Event) -> None:
@@ -55,3 +65,34 @@ async def test_a_disk_that_died_is_brought_back_from_a_backup(tmp_path: Path, vi
         verdict = w.verdict("n1", frozenset(client.acknowledged))
         assert verdict.equal, verdict.line()
         assert len(verdict.node.rows) >= len(client.acknowledged)
+
+
+@pytest.mark.fault(79)
+@pytest.mark.parametrize("victim", ["node", "central"])
+@pytest.mark.timeout(90)
+async def test_a_disk_that_wrote_noise_is_repaired_and_refilled(
+    tmp_path: Path, victim: str
+) -> None:
+    """The start ends with 78 and a line that says what to do; that done, both sides are equal."""
+    async with world(tmp_path, 0.2) as w:
+        n1 = await w.node("n1")
+        client = Client(w)
+        await client.post(2_000)
+        await w.pull("n1")
+        program = n1 if victim == "node" else w.central
+        program.kill(signal.SIGTERM)
+        overwrite_a_page(program.file)
+
+        with pytest.raises(AssertionError, match=f"python -m {victim} repair --data "):
+            await program.start()
+        assert program.process is not None
+        assert program.process.returncode == UNUSABLE
+        await program.repair()
+        await program.start()
+        await w.until_live("n1", "up")
+        pulled, pushed = await w.pull("n1"), await w.push("n1")
+
+        assert (pulled.state, pushed.state) == ("succeeded", "succeeded")
+        verdict = w.verdict("n1", frozenset(client.acknowledged))
+        assert verdict.equal, verdict.line()
+        assert len(verdict.node.rows) == len(client.acknowledged)

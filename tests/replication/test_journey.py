@@ -221,6 +221,7 @@ async def test_a_conflict_is_kept_out_and_reported(tmp_path: Path) -> None:
         assert bytes(page.records[0].payload) == b'{"v":1}'
 
 
+@pytest.mark.fault(80)
 @pytest.mark.parametrize(
     ("damage", "code"),
     [

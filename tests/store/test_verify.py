@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import sqlite3
 import subprocess
@@ -176,6 +177,19 @@ def test_a_damaged_record_is_named_and_moved_to_quarantine(
     assert ask(file, "PRAGMA integrity_check") == [("ok",)]
 
 
+@pytest.mark.fault(79)
+def test_a_log_without_its_file_is_named_and_kept(tmp_path: Path, run: Verify) -> None:
+    """SQLite would delete it beside an empty file."""
+    (tmp_path / "node.db").touch()
+    (tmp_path / "node.db-wal").write_bytes(b"all that is left")
+
+    code, (line,) = run(tmp_path / "node.db")
+
+    assert code == UNUSABLE
+    assert f"{tmp_path}/node.db: it is damaged (there is only its log" in line
+    assert (tmp_path / "node.db-wal").read_bytes() == b"all that is left"
+
+
 def test_the_row_in_quarantine_can_be_read(tmp_path: Path, run: Verify) -> None:
     """JSON with what is left of it, in the order of the other rows there."""
     file = fill(tmp_path / "node.db", NODE, 3)
@@ -209,6 +223,24 @@ def test_a_flipped_bit_in_the_id_on_the_disk_is_repaired(file: Path, run: Verify
 
     assert places(file) == set(range(1, COUNT + 1)) - {2}
     assert ask(file, "PRAGMA integrity_check") == [("ok",)]
+
+
+@pytest.mark.fault(80)
+def test_twenty_flipped_bits_are_all_found(file: Path, run: Verify) -> None:
+    """Anywhere in the payloads, where SQLite's own checks see nothing: each one is named."""
+    rng, content = random.Random(80), bytearray(file.read_bytes())
+    payloads = [found.start() for found in re.finditer(re.escape(b's{"n": 1}'), content)]
+    for start in rng.sample(payloads, 20):
+        content[start + rng.randrange(1, 9)] ^= 1 << rng.randrange(8)
+    file.write_bytes(content)
+    assert ask(file, "PRAGMA quick_check") == [("ok",)]
+
+    code, said = run(file)
+
+    assert code == DAMAGED
+    assert len([line for line in said if " at position " in line]) == 20
+    assert run(file, "--repair")[0] == OK
+    assert len(places(file)) == COUNT - 20
 
 
 @pytest.mark.parametrize(
