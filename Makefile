@@ -47,7 +47,7 @@ soak: .venv/dev ## Whatever can be tried long: seeds, kills, stories, with their
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 faults: .venv/dev ## Run every test of a fault, and write down how each ended in docs/faults.md
-	@$(BIN)/pytest -m fault --faults docs/faults.json $(ARGS); ended=$$?; \
+	@$(BIN)/pytest -m fault --faults=docs/faults.json $(ARGS); ended=$$?; \
 		$(BIN)/python -m docs.generate; exit $$ended
 
 docs: .venv/dev ## Generate what is generated of the documents from the code
