@@ -199,7 +199,11 @@ class Peer:
         async with self._request(exchange, ask, timeout, None) as response:
             if response.status != exchange.status:
                 raise _refused(response, await self._read(response, exchange.reply_max))
-            yield _events(response, exchange.reply_max)
+            try:
+                yield _events(response, exchange.reply_max)
+            finally:  # it has no end; over TLS a farewell would wait for the other side's
+                if response.connection is not None and response.connection.transport is not None:
+                    response.connection.transport.abort()
 
     @asynccontextmanager
     async def _request(
