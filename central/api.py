@@ -1,10 +1,11 @@
 """What central answers: one function for each exchange."""
 
+from collections.abc import Sequence
+
 import msgspec
 from aiohttp import web
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from central.fleet import Fleet
 from central.parts import PARTS
 from central.stream import stream
 from cluster import VERSION
@@ -191,10 +192,10 @@ async def clock(request: web.Request, ask: Nothing) -> ClockState:
 
 async def metrics(request: web.Request, ask: Nothing) -> web.StreamResponse:
     parts = request.app[PARTS]
-    counts = parts.fleet.counts()
+    status = await parts.status(role_of(request))
     by_state = GaugeMetricFamily("tidehold_nodes", "Nodes by state", labels=["state"])
     for state in ("new", "up", "suspect", "down"):
-        by_state.add_metric([state], getattr(counts, state))
+        by_state.add_metric([state], getattr(status.nodes, state))
     missing = GaugeMetricFamily(
         "tidehold_missing_at_central", "Records that central lacks", labels=["node"]
     )
@@ -203,12 +204,11 @@ async def metrics(request: web.Request, ask: Nothing) -> web.StreamResponse:
         if (number := view.records.missing_at_central) is not None:
             missing.add_metric([view.name], number)
     flapping = sum(view.flapping for view in views)
-    status = await parts.status(role_of(request))
     log_bytes = parts.context.store.database.log_bytes()
     figures: list[Metric] = [
         by_state,
         missing,
-        GaugeMetricFamily("tidehold_nodes_in_sync", "Proven equal", value=counts.in_sync),
+        GaugeMetricFamily("tidehold_nodes_in_sync", "Proven equal", value=status.nodes.in_sync),
         GaugeMetricFamily("tidehold_records", "Records of all nodes", value=status.records),
         GaugeMetricFamily("tidehold_runs_open", "Runs not ended", value=status.runs_open),
         GaugeMetricFamily("tidehold_database_bytes", "Size", value=status.disk.database_bytes),
@@ -222,14 +222,14 @@ async def metrics(request: web.Request, ask: Nothing) -> web.StreamResponse:
             value=parts.context.stalls.stood_s,
         ),
         *parts.context.polls.metrics(),
-        *_node_clocks(parts.fleet),
+        *_node_clocks(views),
         *door_metrics(request.app[DOOR]),
         *clock_metrics(state_of(parts.context.clock)),
     ]
     return metrics_response(figures)
 
 
-def _node_clocks(fleet: Fleet) -> list[Metric]:
+def _node_clocks(views: Sequence[NodeView]) -> list[Metric]:
     """Each node's clock, as it says itself and as central sees it."""
     known = {
         "drift": GaugeMetricFamily(
@@ -242,7 +242,7 @@ def _node_clocks(fleet: Fleet) -> list[Metric]:
             "tidehold_node_clock_apart_seconds", "Its clock minus central's", labels=["node"]
         ),
     }
-    for view in (lane.view() for lane in fleet.lanes()):
+    for view in views:
         clock = view.clock
         figures = {
             "drift": clock.drift_ms if clock else None,

@@ -105,7 +105,7 @@ async def _parts(
         fleet = Fleet(context)
         tasks.start(journal.run(), "journal")
         tasks.start(context.stalls.watch(), "stalls")
-        tasks.start(trust.renew(partial(_tell_renewed, journal)), "renewal")
+        tasks.start(trust.renew(journal.write), "renewal")
         journal.write("info", "central-started", "central started")
         await runs.load()
         await fleet.load()
@@ -119,13 +119,6 @@ def _clock(servers: Sequence[Server], folder: Path) -> ClusterClock:
     if not servers:
         return ClusterClock.reference(RealBase())
     return ClusterClock(RealBase(), recall(folder / MEMORY_FILE))
-
-
-def _tell_renewed(journal: Journal, renewed: bool, text: str) -> None:
-    if renewed:
-        journal.write("info", "keys-renewed", text)
-    else:
-        journal.write("error", "keys-wrong", text)
 
 
 async def _end_streams(app: web.Application) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cluster.record import NAME_PATTERN
-from cluster.trust.certs import HOST_PATTERN, make_certs
+from cluster.trust.certs import CA_DAYS, HOST_PATTERN, make_certs
 
 HERE = ("localhost", "127.0.0.1", "::1")
 HINT = """\
@@ -35,19 +35,29 @@ def certs_command(args: Sequence[str]) -> int:
         "this machine's own",
     )
     parser.add_argument(
-        "--days", type=float, default=397, help="how long the pairs are good; default: 397"
+        "--days", type=_days, default=397.0, help="how long the pairs are good; default: 397"
     )
     asked = parser.parse_args(args)
     try:
         made = make_certs(asked.folder, dict(asked.members), days=asked.days)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        print(f"central certs: {asked.folder} cannot be used: {why}", file=sys.stderr)
+        print(
+            f"central certs: {asked.folder} cannot be used: {why}; give another folder",
+            file=sys.stderr,
+        )
         return 1
     for path in made:
         print(path)
     print(HINT.format(asked.folder))
     return 0
+
+
+def _days(text: str) -> float:
+    days = float(text)  # argparse tells of a ValueError
+    if not 0 < days <= CA_DAYS:
+        raise argparse.ArgumentTypeError(f"give more than 0 and at most {CA_DAYS} days")
+    return days
 
 
 def _member(text: str) -> tuple[str, list[str]]:

@@ -169,14 +169,14 @@ class Fleet:
 
     def counts(self) -> StateCounts:
         """Nodes by state."""
-        views = [lane.view() for lane in self._lanes.values()]
-        live = [view.live for view in views]
+        lanes = self._lanes.values()
+        live = [lane.live for lane in lanes]
         return StateCounts(
             live.count("new"),
             live.count("up"),
             live.count("suspect"),
             live.count("down"),
-            sum(view.data == "in_sync" and view.live == "up" for view in views),
+            sum(lane.equality.judgement.data == "in_sync" and lane.live == "up" for lane in lanes),
         )
 
     def _start(self, name: str, url: str, pull_every_s: float | None = None) -> None:

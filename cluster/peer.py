@@ -348,36 +348,39 @@ def _retry_after_s(response: aiohttp.ClientResponse) -> float:
     return float(text[:9])
 
 
+#: Foreign errors with what each is here, from the special to the general.
+_KINDS: tuple[tuple[type[Exception], Reason, str], ...] = (
+    (TimeoutError, "timeout", "no answer in time"),
+    (aiohttp.ClientConnectorDNSError, "dns", "the name is not known"),
+    (aiohttp.ClientSSLError, "tls", "the TLS connection was not accepted"),
+    (ssl.SSLError, "tls", "the TLS connection was not accepted"),
+    (socket.gaierror, "dns", "the name is not known"),
+    (ConnectionRefusedError, "refused", "nobody listens there"),
+    (aiohttp.ClientConnectorError, "refused", "no connection"),
+    (aiohttp.ClientResponseError, "bad_http", "the answer is not valid HTTP"),
+    (aiohttp.ClientPayloadError, "reset", "the answer was cut short"),
+    (aiohttp.ClientConnectionError, "reset", "the connection broke"),
+    (ConnectionError, "reset", "the connection broke"),
+    (OutOfReach, "forbidden_address", "central may not go to this address (--node-net)"),
+    (OSError, "unreachable", "no way leads there"),
+    (ValueError, "bad_http", "the address is not a URL"),
+)
+
+
 def _failed(error: Exception) -> PeerFailed:
-    """A foreign client error as one of ours. The order goes from the special to the general."""
-    kinds: tuple[tuple[type[Exception], Reason, str], ...] = (
-        (TimeoutError, "timeout", "no answer in time"),
-        (aiohttp.ClientConnectorDNSError, "dns", "the name is not known"),
-        (aiohttp.ClientSSLError, "tls", _tls_detail(error)),
-        (ssl.SSLError, "tls", _tls_detail(error)),
-        (socket.gaierror, "dns", "the name is not known"),
-        (ConnectionRefusedError, "refused", "nobody listens there"),
-        (aiohttp.ClientConnectorError, "refused", "no connection"),
-        (aiohttp.ClientResponseError, "bad_http", "the answer is not valid HTTP"),
-        (aiohttp.ClientPayloadError, "reset", "the answer was cut short"),
-        (aiohttp.ClientConnectionError, "reset", "the connection broke"),
-        (ConnectionError, "reset", "the connection broke"),
-        (OutOfReach, "forbidden_address", "central may not go to this address (--node-net)"),
-        (OSError, "unreachable", "no way leads there"),
-        (ValueError, "bad_http", "the address is not a URL"),
-    )
+    """A foreign client error as one of ours."""
     if type(error) is aiohttp.ClientConnectorError:  # what lies under it says more
         error = error.os_error
     if isinstance(error, OSError) and error.errno in OUR_WANT:
         return PeerFailed("internal", f"{type(error).__name__}: {error}")
-    for kind, reason, text in kinds:
+    for kind, reason, text in _KINDS:
         if isinstance(error, kind):
-            return PeerFailed(reason, text)
+            return PeerFailed(reason, f"{text}: {_tls_want(error)}" if reason == "tls" else text)
     return PeerFailed("bad_http", f"{type(error).__name__}: {error}")
 
 
-def _tls_detail(error: Exception) -> str:
+def _tls_want(error: Exception) -> str:
     """What was wrong with the other side's certificate, or with its TLS."""
     under = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
     why = getattr(under, "verify_message", None) or getattr(under, "reason", None) or ""
-    return f"the TLS connection was not accepted: {visible(str(why).lower().replace('_', ' '))}"
+    return visible(str(why).lower().replace("_", " "))

@@ -8,11 +8,10 @@ busy, or in the same turn of the loop, all that is asked waits, and goes in one 
 import asyncio
 import sqlite3
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-from cluster.connection import Connection, Work
+from cluster.connection import Connection, T, Work
 
-T = TypeVar("T")
 Read = Callable[[Work[Any], sqlite3.Connection], Any]
 
 

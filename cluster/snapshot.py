@@ -25,9 +25,8 @@ from cluster.schema import (
     sync_folder,
 )
 
-STEP_PAGES = (
-    2048  # what is synced at once: a single sync of everything would hold up others' for long
-)
+#: What is synced at once: a single sync of everything would hold up others' for long.
+STEP_PAGES = 2048
 ROOM_LEFT = 64 * 1024 * 1024  # bytes that a copy leaves free
 _COPY_PRAGMAS = (
     "PRAGMA journal_mode = OFF",  # half a copy is thrown away

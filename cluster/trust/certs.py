@@ -7,7 +7,6 @@ the same authority, so that members can be added and pairs be renewed. ca.key sh
 any member. The pairs serve both ends of a connection (mutual TLS). RFC 5280.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from cluster.shape import END
+from cluster.trust.private import write_private
 
 #: Host names and addresses, one pattern for both: what does not parse as an address is a name.
 HOST_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?" + END + "|^::1" + END
@@ -124,17 +124,5 @@ def _keep(folder: Path, name: str, cert: x509.Certificate, key: Key) -> Path:
     private = key.private_bytes(
         pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    _write(folder / f"{name}.key", private)
-    return _write(folder / f"{name}.crt", cert.public_bytes(pem))
-
-
-def _write(path: Path, content: bytes) -> Path:
-    """All of it or nothing, for the owner alone: a service may read it at this moment."""
-    made = path.with_name(f"{path.name}.new")
-    made.unlink(missing_ok=True)
-    with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    made.replace(path)
-    return path
+    write_private(folder / f"{name}.key", private)
+    return write_private(folder / f"{name}.crt", cert.public_bytes(pem))

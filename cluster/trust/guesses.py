@@ -16,7 +16,7 @@ ADDRESSES_MAX = 1024  # of each kind that are remembered
 
 
 class Guesses:
-    """Wrong tokens, by address. `now_s` may be another clock."""
+    """Wrong tokens, by address, and who was let in from where."""
 
     def __init__(self) -> None:
         self._wrong: OrderedDict[str, deque[tuple[float, bytes]]] = OrderedDict()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cluster.exchange import Role
+from cluster.protocol.views import Level
 from cluster.settings import LOOPBACK, SettingsWrong
 from cluster.trust.gate import Gate
 from cluster.trust.keyring import Keyring
@@ -28,7 +29,7 @@ class Trust:
     def gate(self) -> Gate:
         return Gate(self.keyring, secure=self.tls.serving is not None)
 
-    async def renew(self, tell: Callable[[bool, str], None]) -> None:
+    async def renew(self, tell: Callable[[Level, str, str], None]) -> None:
         """Take up what changes on the disk, for ever."""
         await renew_for_ever((self.keyring, self.tls), tell)
 

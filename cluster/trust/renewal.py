@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from cluster.protocol.views import Level
 from cluster.settings import SettingsWrong
 
 log = logging.getLogger(__name__)
@@ -19,20 +20,21 @@ class Renewable(Protocol):
 
 
 async def renew_for_ever(
-    what: Sequence[Renewable], tell: Callable[[bool, str], None], every_s: float = LOOK_EVERY_S
+    what: Sequence[Renewable], tell: Callable[[Level, str, str], None]
 ) -> None:
-    """Look again and again. `tell` hears what was renewed (True) or could not be, and why."""
+    """Look again and again. `tell` hears how grave it is, its kind, and what has happened."""
     while True:
-        await asyncio.sleep(every_s)
+        await asyncio.sleep(LOOK_EVERY_S)
         for one in what:
             try:
                 if one.renew():
-                    tell(True, f"{type(one).__name__.lower()} renewed from the disk")
+                    text = f"{type(one).__name__.lower()} renewed from the disk"
+                    tell("info", "keys-renewed", text)
             except SettingsWrong as wrong:
-                tell(False, f"not renewed, what was known before still holds: {wrong}")
+                text = f"not renewed, what was known before still holds: {wrong}"
+                tell("error", "keys-wrong", text)
 
 
-def tell_log(renewed: bool, text: str) -> None:
+def tell_log(level: Level, kind: str, text: str) -> None:
     """For a member without a journal."""
-    kind = "keys-renewed" if renewed else "keys-wrong"
-    log.log(logging.INFO if renewed else logging.ERROR, text, extra={"event": kind})
+    log.log(logging.getLevelNamesMapping()[level.upper()], text, extra={"event": kind})

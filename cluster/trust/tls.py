@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.settings import SettingsWrong
-from cluster.trust.tokens import check_private
+from cluster.trust.private import State, check_private, state_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,8 @@ class Tls:
         self._load()
         return True
 
-    def _state(self) -> list[tuple[int, int]]:
-        states = [path.stat() for path in self._files.paths if path.exists()]
-        return [(state.st_mtime_ns, state.st_ino) for state in states]
+    def _state(self) -> list[State]:
+        return [state_of(path) for path in self._files.paths]
 
     def _load(self) -> None:
         files = self._files

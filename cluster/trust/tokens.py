@@ -12,10 +12,8 @@ token to one node. Where only `sha256:` of a token is given, it can be let in bu
 """
 
 import hashlib
-import os
 import re
 import secrets
-import stat
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from pathlib import Path
 from cluster.record import NAME_PATTERN
 from cluster.settings import TOKEN_VARIABLE, VIEWER_TOKEN_VARIABLE, SettingsWrong
 from cluster.shape import END
+from cluster.trust.private import check_private, state_of, write_private
 
 LENGTH_MIN = 16
 MAKES_ONE = "openssl rand -hex 32 makes one"
@@ -60,7 +59,7 @@ class Tokens:
     def __init__(self, tokens: Sequence[Token], path: Path | None = None) -> None:
         self.tokens = tuple(tokens)
         self._path = path
-        self._seen = _state_of(path)
+        self._seen = state_of(path) if path is not None else None
         self._brought: dict[str | None, Token] = {}
 
     @classmethod
@@ -78,7 +77,7 @@ class Tokens:
 
         What is wrong is told once, until the file changes again.
         """
-        if self._path is None or (state := _state_of(self._path)) == self._seen:
+        if self._path is None or (state := state_of(self._path)) == self._seen:
             return False
         self._seen = state
         self.tokens = tuple(_read(self._path, str(self._path)))
@@ -131,13 +130,7 @@ def make_token(path: Path) -> str:
     SettingsWrong when what is there is none; OSError when the file cannot be made.
     """
     if not path.exists() or path.stat().st_size == 0:
-        made = path.with_name(f"{path.name}.new")
-        made.unlink(missing_ok=True)
-        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(32) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        made.replace(path)  # all of it or nothing: half a token would lock everybody out
+        write_private(path, f"{secrets.token_hex(32)}\n".encode())
     return Tokens(_read(path, str(path))).for_node()
 
 
@@ -148,21 +141,6 @@ def check_token(text: str, origin: str) -> str:
             f"{origin}: a token is {LENGTH_MIN} or more printable ASCII characters ({MAKES_ONE})"
         )
     return text
-
-
-def check_private(path: Path, origin: str) -> None:
-    """SettingsWrong when others can read the file. OSError when it is not there."""
-    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise SettingsWrong(f"{origin}: others can read it; chmod 600 {path}")
-
-
-def _state_of(path: Path | None) -> tuple[int, ...] | None:
-    """What differs when a file has been changed or replaced. None: no file."""
-    try:
-        found = path.stat() if path is not None else None
-    except OSError:
-        return None
-    return found and (found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode)
 
 
 def _read(path: Path, origin: str) -> list[Token]:

@@ -221,7 +221,16 @@ def test_with_tls_a_service_may_listen_for_others(certs: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "argv", [["n1=not a host"], ["../up"], ["ca"], ["n1="], [], ["n1", "--days", "soon"]]
+    "argv",
+    [
+        ["n1=not a host"],
+        ["../up"],
+        ["ca"],
+        ["n1="],
+        [],
+        ["n1", "--days", "soon"],
+        ["n1", "--days", "1e99"],
+    ],
 )
 def test_a_wrong_word_to_the_command_is_told(
     tmp_path: Path, argv: list[str], capsys: pytest.CaptureFixture[str]
