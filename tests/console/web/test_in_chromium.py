@@ -8,6 +8,7 @@ from tests.console.conftest import until
 from tests.console.fake_central import FakeCentral, view
 from tests.console.web.browser import CHROMIUM, chromium
 from tests.console.web.conftest import program
+from tests.world import until as until_it_is_so
 
 PAINTED_BYTES = 15_000  # an empty page makes a PNG of a third of this
 
@@ -39,8 +40,12 @@ async def test_the_console_lives_in_a_browser(fake: FakeCentral, tmp_path: Path)
 
         server.terminate()
         await server.wait()
-        said = await browser.evaluate("document.querySelector('.closed').innerText")
-        assert "The console's server was stopped." in said
+
+        async def told() -> bool:
+            said = await browser.evaluate("document.querySelector('.closed').innerText")
+            return "The console's server was stopped." in said
+
+        await until_it_is_so(told, "the page says why it stopped")
 
     own = base, base.replace("http", "ws")
     assert all(asked.startswith(own) for asked in browser.requests), browser.requests
