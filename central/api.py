@@ -67,7 +67,7 @@ async def health(request: web.Request, ask: Nothing) -> Health:
 async def ready(request: web.Request, ask: Nothing) -> Health:
     """Refusal unless the database answers and the disk has room."""
     store = request.app[PARTS].context.store
-    await store.count()
+    await store.database.check()
     store.disk.check_room()
     return Health(True, VERSION)
 

@@ -12,6 +12,7 @@ from central.lineage import Lineage
 from central.link import Link
 from central.runner import Runner
 from central.standing import Judgement, Standing, Tidemark, judge
+from cluster.digest import Digest
 from cluster.problem import Refusal
 from cluster.protocol.node import NodeStatus
 from cluster.protocol.views import NodeRecords
@@ -31,12 +32,27 @@ class Equality:
         self._context = context
         self._name = name
         self._runner = runner
+        self._proof: tuple[Digest, Standing] | None = None  # what the node was last equal to
         self._looked_s = float("-inf")
         self._pulled_s = float("-inf")
 
     def doubt(self) -> None:
         """The last poll could not be judged."""
         self.judgement = replace(self.judgement, data="unknown")
+        self._proof = None
+
+    def is_still_proven(self, status: NodeStatus, sent_us: int, seen_us: int) -> bool:
+        """Whether neither side has changed since they were equal, and nothing is to be done."""
+        if (
+            self._proof is None
+            or self._proof is not self._context.store.standing_kept(self._name)
+            or status.retention.due
+            or status.retention.dropped != self.judgement.records.dropped
+            or not self.lineage.is_as_stored(status, sent_us)
+        ):
+            return False
+        self.proven = seen_us
+        return True
 
     async def judge(self, status: NodeStatus, link: Link, sent_us: int, seen_us: int) -> None:
         """Judge a status that was asked for and seen at these moments of central's clock.
@@ -44,7 +60,9 @@ class Equality:
         Refusal from our own database, which tells nothing about the node.
         """
         await self.lineage.meet(status, link)
-        own, self.standing = await self._context.store.standing(self._name)
+        self._proof = None
+        found = await self._context.store.standing(self._name)
+        own, self.standing = found
         self.judgement = judge(
             status.epoch, status.records, own, self.standing, status.retention.dropped
         )
@@ -56,6 +74,8 @@ class Equality:
                 self._runner.look()
             elif status.retention.due:
                 self._runner.release()
+            else:
+                self._proof = found
         elif self._is_pull_due(missing):
             with suppress(Refusal):  # our own database; it is due again in its time
                 await self._context.runs.ask(self._name, "pull", "incremental", scheduled=True)

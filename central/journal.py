@@ -20,6 +20,7 @@ from cluster import chain
 from cluster.backoff import Backoff
 from cluster.chain import Head
 from cluster.database import Database
+from cluster.kept import NOTHING
 from cluster.problem import Refusal
 from cluster.protocol.central import JournalAsk
 from cluster.protocol.views import JournalLine, Level
@@ -86,7 +87,8 @@ class Journal:
         if not lines:
             return
         try:
-            self.head, first = await self._database.write(partial(_store, list(lines)))
+            work = partial(_store, list(lines))
+            self.head, first = await self._database.write(work, about=NOTHING)
         except Refusal:
             self._waiting = deque([*lines, *self._waiting], maxlen=WAITING_MAX)
             raise

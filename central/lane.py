@@ -176,11 +176,13 @@ class Lane:
         self._last_seen = seen_us = sent_us + int(polled.rtt_s * 1e6)
         self._polled = seen_us, self._rtt_ms, status.records.count
         self.clock.meet(status, sent_us, seen_us)
-        if self._judging is None or self._judging.done():
+        if self._judging is not None and not self._judging.done():
+            self._doubt("central's database is slow")
+        elif self.equality.is_still_proven(status, sent_us, seen_us):
+            self._judging = None
+        else:
             judging = self._judge(status, sent_us, seen_us)
             self._judging = self._context.tasks.start(judging, f"judge {self.name}")
-        else:
-            self._doubt("central's database is slow")
 
     async def _judge(self, status: NodeStatus, sent_us: int, seen_us: int) -> None:
         try:
@@ -195,10 +197,11 @@ class Lane:
 
     async def _is_judged(self, until_s: float) -> bool:
         """Whether the last answer, if there was any, is judged before its successor is due."""
-        if self._judging is not None:
-            wait_s = until_s - asyncio.get_running_loop().time()
-            await asyncio.wait([self._judging], timeout=max(0.0, wait_s))
-        return self._judging is None or self._judging.done()
+        if self._judging is None:
+            return True
+        wait_s = until_s - asyncio.get_running_loop().time()
+        await asyncio.wait([self._judging], timeout=max(0.0, wait_s))
+        return self._judging.done()
 
     def _replication(self, tally: Tally) -> Replication:
         # A link of its own, so that it counts this replication's bytes only.

@@ -51,6 +51,20 @@ class Lineage:
             await self._recognise(known, status, link)
         self._stored_s = float("-inf")
 
+    def is_as_stored(self, status: NodeStatus, sent_us: int) -> bool:
+        """Whether it announces what it did, and that is stored; then it holds from now on."""
+        stored, records = self._stored, status.records
+        if (
+            stored is None
+            or stored is not self._known
+            or (stored.boot, stored.epoch) != (status.boot, status.epoch)
+            or (stored.position, stored.count) != (records.last_position, records.count)
+            or stored.digest != records.digest
+        ):
+            return False
+        self._known = self._stored = msgspec.structs.replace(stored, seen=sent_us)
+        return True
+
     async def _recognise(self, known: Announced, status: NodeStatus, link: Link) -> None:
         """Another process with the same epoch: is what it had at each position still there?"""
         own, standing = await self._context.store.standing(self._name)
@@ -86,8 +100,9 @@ class Lineage:
         )
         self._known, stored = known, self._stored
         now_s = asyncio.get_running_loop().time()
-        changed = stored is None or msgspec.structs.replace(stored, seen=seen_us) != known
-        if changed and now_s - self._stored_s >= STORE_EVERY_S:
+        if stored is not None and msgspec.structs.replace(stored, seen=seen_us) == known:
+            self._stored = known
+        elif now_s - self._stored_s >= STORE_EVERY_S:
             with suppress(Refusal):  # what was stored before is true as well, only older
                 await self._context.store.announce(self._name, known, self.loss)
                 self._stored, self._stored_s = known, now_s

@@ -17,6 +17,7 @@ import msgspec
 from central.board import Board
 from central.journal import Journal
 from cluster.database import Database
+from cluster.kept import NOTHING
 from cluster.problem import Refusal
 from cluster.protocol.central import RunsAsk
 from cluster.protocol.views import Level, Run, RunKind
@@ -80,7 +81,7 @@ class Runs:
                 asked=self._now_us(),
                 scheduled=scheduled,
             )
-            run = self.progress(await self._database.write(partial(_insert, run)))
+            run = self.progress(await self._database.write(partial(_insert, run), about=NOTHING))
         if not scheduled:
             self._journal.write("info", "run-asked", f"{kind} {run.id} asked for ({mode})", node)
         return run
@@ -88,7 +89,7 @@ class Runs:
     async def change(self, run: Run, **changes: Any) -> Run:
         """A new state of a run, stored and then shown."""
         run = msgspec.structs.replace(run, **changes)
-        await self._database.write(partial(_update, run))
+        await self._database.write(partial(_update, run), about=NOTHING)
         return self.progress(run)
 
     def progress(self, run: Run, **changes: Any) -> Run:
@@ -104,7 +105,7 @@ class Runs:
     async def end(self, run: Run, **changes: Any) -> Run:
         """A run's last state, and its line in the journal."""
         run = msgspec.structs.replace(run, ended=self._now_us(), left_s=None, **changes)
-        await self._database.write(partial(_end, run))
+        await self._database.write(partial(_end, run), about=NOTHING)
         self.progress(run)
         level: Level = "info" if run.state in ("succeeded", "cancelled") else "error"
         if level == "info" and (run.conflict or run.rejected):

@@ -24,6 +24,7 @@ from cluster.database import Database, open_database
 from cluster.digest import Digest
 from cluster.disk import DiskWatch
 from cluster.inside import list_window
+from cluster.kept import ALL, NOTHING
 from cluster.protocol.views import Loss
 from cluster.record import Record
 from cluster.record_set import QUARANTINE, RecordSet, schema
@@ -128,11 +129,11 @@ class CentralStore:
         return await self.database.read(lambda sql: list(sql.execute(_NODES)))
 
     async def add_node(self, name: str, url: str) -> None:
-        await self.database.write(lambda sql: sql.execute(_ADD, (name, url)))
+        await self.database.write(lambda sql: sql.execute(_ADD, (name, url)), about=name)
 
     async def remove_node(self, name: str) -> int:
         """Stop polling a node; how many of its records stay here."""
-        await self.database.write(lambda sql: sql.execute(_REMOVE, (name,)))
+        await self.database.write(lambda sql: sql.execute(_REMOVE, (name,)), about=name)
         return (await self.database.read(lambda sql: windows.digest(sql, name))).count
 
     async def is_removed(self, name: str) -> bool:
@@ -140,14 +141,24 @@ class CentralStore:
         return bool(await self.database.read(lambda sql: sql.execute(_REMOVED, (name,)).fetchone()))
 
     async def standing(self, name: str) -> tuple[Digest, Standing]:
-        """Central's digest of a node and what it remembers of it, at one moment."""
-        return await self.records.read_folded(
-            lambda sql: (windows.digest(sql, name), _standing(sql, name))
+        """Central's digest of a node and what it remembers of it, at one moment.
+
+        The very same object again as long as neither has changed.
+        """
+        return await self.database.kept.get(
+            name,
+            lambda: self.records.read_folded(
+                lambda sql: (windows.digest(sql, name), _standing(sql, name))
+            ),
         )
+
+    def standing_kept(self, name: str) -> tuple[Digest, Standing] | None:
+        """That object, if neither has changed since it was made."""
+        return self.database.kept.find(name)
 
     async def settle(self, name: str, standing: Standing) -> None:
         """Remember a standing."""
-        await self.database.write(partial(_settle, name, standing))
+        await self.database.write(partial(_settle, name, standing), about=name)
 
     async def announced(self, name: str) -> tuple[Announced | None, Loss | None]:
         """What the node announced last, and what it has lost."""
@@ -156,7 +167,7 @@ class CentralStore:
 
     async def announce(self, name: str, known: Announced, loss: Loss | None) -> None:
         values = (_text(known), _text(loss), name)
-        await self.database.write(lambda sql: sql.execute(_ANNOUNCE, values))
+        await self.database.write(lambda sql: sql.execute(_ANNOUNCE, values), about=NOTHING)
 
     async def newest(self, name: str) -> int | None:
         """The ts of the node's record with the highest id here."""
@@ -165,7 +176,8 @@ class CentralStore:
 
     async def set_pull_every(self, name: str, seconds: float | None) -> None:
         """How often the node is pulled by itself; None: as the setting says, 0: never."""
-        await self.database.write(lambda sql: sql.execute(_PULL_EVERY, (seconds, name)))
+        values = (seconds, name)
+        await self.database.write(lambda sql: sql.execute(_PULL_EVERY, values), about=NOTHING)
 
     async def take(
         self,
@@ -181,7 +193,8 @@ class CentralStore:
         Refusal `not_ready` when the disk is nearly full.
         """
         self.disk.check_room()
-        return await self.database.write(partial(_take, name, page, now_us, tidemark, head))
+        work = partial(_take, name, page, now_us, tidemark, head)
+        return await self.database.write(work, about=name)
 
     async def lists(self, name: str, asked: Sequence[str]) -> list[dict[bytes, int]]:
         """The (id, hash) list of each window."""
@@ -195,10 +208,12 @@ class CentralStore:
 
     async def count(self) -> int:
         """All records of all nodes."""
-        query = "SELECT coalesce(sum(count), 0) FROM digests WHERE window = ''"
-        return await self.database.read(
-            lambda sql: int(sql.execute(query).fetchone()[0]), quick=True
-        )
+        return await self.database.kept.get(ALL, lambda: self.database.read(_count, quick=True))
+
+
+def _count(sql: sqlite3.Connection) -> int:
+    query = "SELECT coalesce(sum(count), 0) FROM digests WHERE window = ''"
+    return int(sql.execute(query).fetchone()[0])
 
 
 def _standing(sql: sqlite3.Connection, name: str) -> Standing:

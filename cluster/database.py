@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.connection import Connection, T, Work, connect
+from cluster.kept import ALL, KeptReads
 from cluster.problem import Refusal
 from cluster.quick import QuickReads
 from cluster.replacement import put_in_place
@@ -49,22 +50,24 @@ WAL_RESET_MENDED = (3, 51, 3)
 class Database:
     """An open database file. Made by `open_database`."""
 
-    def __init__(self, path: Path, writer: Writer) -> None:
+    def __init__(self, path: Path, writer: Writer, kept: KeptReads) -> None:
         self.path = path
+        self.kept = kept
         self._writer = writer
         self._readers: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
         self._quick_readers: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
         self._quick = QuickReads(self._quick_readers, _read)
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, about: str = ALL) -> T:
         """Run `work` in a transaction; its result comes after COMMIT.
 
         `work` may be run again after a failed group, so it must touch nothing but the
         connection. Once handed over it runs to its end even when the caller is cancelled.
-        Refusal `busy` when too much waits, `storage_failed` when SQLite could not commit:
-        then the outcome is unknown and the same rows should be sent again.
+        `about`: which kept reads may be true no longer.
+        Refusal `busy` when too much waits, `storage_failed` when SQLite could not commit: then the
+        outcome is unknown and the same rows should be sent again.
         """
-        return await self._writer.write(work)
+        return await self._writer.write(work, about)
 
     async def read(self, work: Work[T], *, quick: bool = False) -> T:
         """Run `work` on a read-only connection; it sees what is committed, and one state of it.
@@ -88,6 +91,11 @@ class Database:
                 await reader.interrupt()
                 await asyncio.wait([reading], timeout=INTERRUPT_AGAIN_S)
             raise
+
+    async def check(self) -> None:
+        """Refusal when it cannot be read now, whatever is kept of it."""
+        query = "SELECT 1 FROM sqlite_schema"
+        await self.read(lambda sql: sql.execute(query).fetchone(), quick=True)
 
     def size(self) -> int:
         """Bytes on disk, with the write-ahead log."""
@@ -139,7 +147,8 @@ async def open_database(path: Path, schema: Schema) -> AsyncIterator[Database]:
     with locked(path):
         if (old := put_in_place(path)) is not None:
             log.warning("a replacement was cut short, and is done now; the old one is in %s", old)
-        writer = Writer(path, schema)
+        kept = KeptReads(log_of(path))
+        writer = Writer(path, schema, kept)
         try:
             await writer.open()
         except DatabaseUnusable as error:
@@ -153,7 +162,7 @@ async def open_database(path: Path, schema: Schema) -> AsyncIterator[Database]:
             raise DatabaseUnusable(f"{path}: SQLite says: {said}; {remedy}") from None
         _tell_version()
         try:
-            async with _serving(path, schema, writer) as database:
+            async with _serving(path, schema, writer, kept) as database:
                 yield database
         finally:
             await writer.close()
@@ -172,8 +181,10 @@ def _tell_version() -> None:
 
 
 @asynccontextmanager
-async def _serving(path: Path, schema: Schema, writer: Writer) -> AsyncIterator[Database]:
-    database = Database(path, writer)
+async def _serving(
+    path: Path, schema: Schema, writer: Writer, kept: KeptReads
+) -> AsyncIterator[Database]:
+    database = Database(path, writer, kept)
     readers = [connect(path, read_only=True) for _ in range(READERS + QUICK_READERS)]
     async with asyncio.TaskGroup() as group:  # a crash of the writer ends the service
         group.create_task(writer.run(), name="database-writer")

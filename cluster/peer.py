@@ -10,7 +10,7 @@ import errno
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, cast
@@ -104,6 +104,11 @@ def open_session(
 
 
 @lru_cache
+def _in_all(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=seconds)
+
+
+@lru_cache
 def _decoder(reply: Hashable) -> "msgspec.json.Decoder[Any]":
     return msgspec.json.Decoder(cast(Any, reply))
 
@@ -160,8 +165,10 @@ class Peer:
             if body is not None and len(body) >= WORTH_BYTES:
                 body = await asyncio.to_thread(compression.compress, body)
                 headers = {**headers, "Content-Encoding": NAME}
-        async with self._request(exchange, ask, timeout_s, body, headers) as response:
-            content = await self._read(response, exchange.reply_max)
+        timeout = _in_all(timeout_s)
+        with _OURS:
+            async with self._request(exchange, ask, timeout, body, headers) as response:
+                content = await self._read(response, exchange.reply_max)
         if response.status != exchange.status:
             raise _refused(response, content)
         return self._decode(exchange, content)
@@ -177,8 +184,10 @@ class Peer:
     ) -> Download:
         """Ask for a content as it is, of the type `accept`. PeerFailed as with `call`."""
         headers = {"Accept": accept} | ({"Accept-Encoding": NAME} if compress else {})
-        async with self._request(exchange, ask, timeout_s, None, headers) as response:
-            content = await self._read(response, exchange.reply_max)
+        timeout = _in_all(timeout_s)
+        with _OURS:
+            async with self._request(exchange, ask, timeout, None, headers) as response:
+                content = await self._read(response, exchange.reply_max)
         if response.status != exchange.status:
             raise _refused(response, content)
         if response.content_type != accept:
@@ -196,43 +205,39 @@ class Peer:
     ) -> AsyncIterator[AsyncIterator[tuple[str, bytes]]]:
         """Server-sent events as (event, data); `idle_s` is the longest silence allowed."""
         timeout = aiohttp.ClientTimeout(total=None, connect=connect_timeout_s, sock_read=idle_s)
-        async with self._request(exchange, ask, timeout, None) as response:
-            if response.status != exchange.status:
-                raise _refused(response, await self._read(response, exchange.reply_max))
-            try:
-                yield _events(response, exchange.reply_max)
-            finally:  # it has no end; over TLS a farewell would wait for the other side's
-                if response.connection is not None and response.connection.transport is not None:
-                    response.connection.transport.abort()
+        with _OURS:
+            async with self._request(exchange, ask, timeout, None) as response:
+                if response.status != exchange.status:
+                    raise _refused(response, await self._read(response, exchange.reply_max))
+                try:
+                    yield _events(response, exchange.reply_max)
+                finally:  # it has no end; over TLS a farewell would wait for the other side's
+                    line = response.connection
+                    if line is not None and line.transport is not None:
+                        line.transport.abort()
 
-    @asynccontextmanager
-    async def _request(
+    def _request(
         self,
         exchange: Exchange[AskT, ReplyT],
         ask: AskT,
-        timeout: float | aiohttp.ClientTimeout,
+        timeout: aiohttp.ClientTimeout,
         body: bytes | None,
         own_headers: Mapping[str, str] = NO_HEADERS,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """The answer, open; to be entered where errors become ours."""
         headers = {"Authorization": f"Bearer {self._token()}", "Accept": JSON}
         if exchange.has_body:
             headers["Content-Type"] = exchange.takes[0]
         headers |= own_headers
-        if not isinstance(timeout, aiohttp.ClientTimeout):
-            timeout = aiohttp.ClientTimeout(total=timeout)
-        try:
-            url, content = self._target(exchange, ask)
-            async with self._session.request(
-                exchange.method,
-                url,
-                data=self._paced(content if body is None else body),
-                headers=headers,
-                timeout=timeout,
-                allow_redirects=False,
-            ) as response:
-                yield response
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _failed(error) from error
+        url, content = self._target(exchange, ask)
+        return self._session.request(
+            exchange.method,
+            url,
+            data=self._paced(content if body is None else body),
+            headers=headers,
+            timeout=timeout,
+            allow_redirects=False,
+        )
 
     async def _read(self, response: aiohttp.ClientResponse, limit: int) -> bytes:
         """The whole body, unpacked, never more than `limit` bytes of it."""
@@ -365,6 +370,20 @@ _KINDS: tuple[tuple[type[Exception], Reason, str], ...] = (
     (OSError, "unreachable", "no way leads there"),
     (ValueError, "bad_http", "the address is not a URL"),
 )
+
+
+class _Ours:
+    """Inside of it, foreign client errors become ours."""
+
+    def __enter__(self) -> None:
+        """Nothing is to be prepared."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (aiohttp.ClientError, OSError, ValueError)):
+            raise _failed(error) from error
+
+
+_OURS = _Ours()
 
 
 def _failed(error: Exception) -> PeerFailed:

@@ -12,9 +12,10 @@ import logging
 import sqlite3
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cluster.connection import Connection, T, Work, connect
+from cluster.kept import ALL, KeptReads
 from cluster.problem import Refusal
 from cluster.schema import (
     WRITER_PRAGMAS,
@@ -38,18 +39,29 @@ LOG_LONG, LOG_MAX = 64 << 20, 256 << 20  # bytes of the log: told; no more write
 #: After these SQLite's state in memory is not to be trusted.
 UNSURE = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_CANTOPEN}
 
-Job = tuple[Work[Any], "asyncio.Future[Any]"]
+
+class Job(NamedTuple):
+    """A piece of work, what it is about, and who waits for it."""
+
+    work: Work[Any]
+    about: str
+    future: "asyncio.Future[Any]"
 
 
 class Writer:
-    """Writes to one file. `open` it first; `run` carries the work out."""
+    """Writes to one file. `open` it first; `run` carries the work out.
 
-    def __init__(self, path: Path, schema: Schema) -> None:
+    `kept`: what has to be forgotten when something is written.
+    """
+
+    def __init__(self, path: Path, schema: Schema, kept: KeptReads) -> None:
         self._path = path
+        self._kept = kept
         self._log = log_of(path)
         self._schema = schema
         self._connection: Connection | None = None
         self._version: int | None = None  # of the file, as this connection left it
+        self._foreign = False  # somebody else has written to it
         self._queue: asyncio.Queue[Job | None] = asyncio.Queue(WAITING_MAX)
         self._ending = False
         self._failing = False
@@ -75,13 +87,13 @@ class Writer:
             await self._connection.close()
             self._connection = None
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], about: str) -> T:
         """See `Database.write`."""
         if self._ending:
             raise Refusal("not_ready", "the service is stopping", retry_after_s=1)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         try:
-            self._queue.put_nowait((work, future))
+            self._queue.put_nowait(Job(work, about, future))
         except asyncio.QueueFull:
             raise Refusal("busy", f"{WAITING_MAX} writes wait already", retry_after_s=1) from None
         return await future
@@ -132,7 +144,7 @@ class Writer:
     async def _commit(self, jobs: list[Job]) -> None:
         results: list[Any]
         try:
-            results = await self._attempt([work for work, _ in jobs])
+            results = await self._attempt([job.work for job in jobs])
         except _Broken as broken:
             if len(jobs) > 1:  # nothing was kept, so each can be tried alone
                 for job in jobs:
@@ -141,6 +153,8 @@ class Writer:
             results = [broken.error]
         except (sqlite3.Error, Refusal) as error:  # nothing could begin, or it could not commit
             results = [error] * len(jobs)
+        for about in {job.about for job in jobs}:
+            self._kept.forget(about)
         self._tell(results)
         _answer(jobs, results)
 
@@ -156,6 +170,9 @@ class Writer:
             if isinstance(cause, sqlite3.Error) and sqlite_code(cause) in UNSURE:
                 await self.close()
             raise
+        finally:
+            if self._foreign:
+                self._kept.forget(ALL)
 
     async def _connect(self, ready: Work[None]) -> None:
         connection = connect(self._path, read_only=False)
@@ -177,8 +194,8 @@ class Writer:
         with transaction(sql):
             # It changes only with what other connections commit.
             (version,) = sql.execute("PRAGMA main.data_version").fetchone()
-            self._schema.before(sql, version != self._version)
-            self._version = version
+            self._foreign = version != self._version
+            self._schema.before(sql, self._foreign)
             for work in works:
                 sql.execute("SAVEPOINT piece")
                 try:
@@ -190,6 +207,9 @@ class Writer:
                     results.append(error)
                 sql.execute("RELEASE piece")
             self._schema.after(sql)
+        self._version = version
+        if not self._foreign:
+            self._kept.leave()
         return results
 
     def _bound_log(self, sql: sqlite3.Connection, *, idle: bool) -> None:
@@ -232,7 +252,7 @@ class _Broken(Exception):
 
 def _answer(jobs: list[Job], results: list[Any]) -> None:
     """Tell each caller what became of its work."""
-    for (_, future), result in zip(jobs, results, strict=True):
+    for (_, _, future), result in zip(jobs, results, strict=True):
         if future.done():  # the caller has gone; the work is done all the same
             continue
         if isinstance(result, sqlite3.Error):
@@ -245,7 +265,7 @@ def _answer(jobs: list[Job], results: list[Any]) -> None:
 
 def _give_up(jobs: list[Job]) -> None:
     """Tell those who have no answer that none will come."""
-    for _, future in jobs:
+    for _, _, future in jobs:
         if not future.done():
             text = "the service is stopping; the outcome is unknown"
             future.set_exception(Refusal("not_ready", text, retry_after_s=1))

@@ -82,7 +82,7 @@ async def health(request: web.Request, ask: Nothing) -> Health:
 async def ready(request: web.Request, ask: Nothing) -> Health:
     """Refusal unless the database answers and the disk has room."""
     parts = request.app[PARTS]
-    await parts.store.counts()
+    await parts.store.database.check()
     parts.store.disk.check_room()
     return Health(True, VERSION)
 

@@ -142,7 +142,9 @@ class NodeStore:
 
     async def counts(self) -> RecordCounts:
         """How many records, the last position and the digest, at one moment."""
-        return await self.records.read_folded(partial(_counts, self.node))
+        return await self.database.kept.get(
+            self.node, lambda: self.records.read_folded(partial(_counts, self.node))
+        )
 
 
 def _places(rows: Sequence[Record], outcome: Inserted) -> list[int]:

@@ -14,13 +14,13 @@ from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from cluster.connection import T, Work
 from cluster.database import Database, _read
+from cluster.kept import ALL, KeptReads
 from cluster.problem import Refusal
-from cluster.schema import READER_PRAGMAS, WRITER_PRAGMAS, Schema, configure, prepare
-from cluster.writer import Writer, _answer, _Broken
+from cluster.schema import READER_PRAGMAS, WRITER_PRAGMAS, Schema, configure, log_of, prepare
+from cluster.writer import Job, Writer, _answer, _Broken
 
 FAILED = sqlite3.OperationalError("disk I/O error")
 OTHERS_FIRST = 0.3  # of the reads; to let others come first at each one would cost too much
@@ -99,10 +99,11 @@ class MemoryDatabase(Database):
     """The door of one process to its disk. After `kill` nothing goes in or out."""
 
     def __init__(self, path: Path, schema: Schema, disk: Disk, rng: Random) -> None:
-        super().__init__(path, _Writer(path, schema))
+        kept = KeptReads(log_of(path))
+        super().__init__(path, _Writer(path, schema, kept), kept)
         self._writing, self._reading = disk.connect(schema)
         self._rng = rng
-        self._jobs: deque[tuple[Work[Any], asyncio.Future[Any]]] = deque()
+        self._jobs: deque[Job] = deque()
         self.slow = 1.0  # how many times longer than usual a commit takes
         self.killed = asyncio.Event()
         self.failing = False  # as a disk that is full, or worse
@@ -122,14 +123,14 @@ class MemoryDatabase(Database):
         """Just before that commit, or just after it, so that nobody hears of it; 1: the next."""
         self._fuse, self._before = commit, self._rng.random() < 0.5
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, about: str = ALL) -> T:
         """As the real one: what waits is committed together, also when who asked has gone."""
         self._check()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         if not self._jobs:
             loop.call_later(self._rng.uniform(0.0002, 0.005) * self.slow, self._commit_jobs)
-        self._jobs.append((work, future))
+        self._jobs.append(Job(work, about, future))
         return await future
 
     async def read(self, work: Work[T], *, quick: bool = False) -> T:
@@ -157,10 +158,12 @@ class MemoryDatabase(Database):
             _answer(jobs, [FAILED] * len(jobs))
             return
         try:
-            results = self._writer._group([work for work, _ in jobs], self._writing)
+            results = self._writer._group([job.work for job in jobs], self._writing)
         except _Broken as broken:
             raise broken.error from None  # nothing is wrong with this disk
         self.commits += 1
+        for job in jobs:
+            self.kept.forget(job.about)
         if self.failing:
             results = [FAILED] * len(jobs)
         if not burns:

@@ -13,7 +13,6 @@ from typing import Any, cast
 from cluster.exchange import Exchange
 from cluster.problem import Refusal
 from cluster.protocol import node as protocol
-from cluster.protocol.shared import RecordCounts
 from node.hello import Greeter
 from node.retention import Limits
 from node.store import Draft, NodeStore, open_node_store
@@ -57,21 +56,6 @@ class Node(Machine):
         self._port += 1
 
 
-class ReadyMade(NearNode):
-    """Counts again only after a commit: most polls find what the last one found."""
-
-    def __init__(self, process: Process, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
-        self._process = process
-        self._counted: tuple[int, RecordCounts] | None = None
-
-    async def counts(self) -> RecordCounts:
-        commits = self._process.database.commits
-        if self._counted is None or self._counted[0] != commits:
-            self._counted = commits, await super().counts()
-        return self._counted[1]
-
-
 class NodeProcess(Process):
     """One life of a node."""
 
@@ -87,7 +71,7 @@ class NodeProcess(Process):
             opening = open_node_store(Path(f"/{node.name}"), node.name, clock)
             store = await stack.enter_async_context(opening)
             boot = f"{self.rng.getrandbits(32):08x}"
-            self._near = ReadyMade(self, store, clock, limits=node.limits, boot=boot)
+            self._near = NearNode(store, clock, limits=node.limits, boot=boot)
             to_central = Line(node.network, self, node.name, "http://central:1")
             self._greeter = Greeter(
                 to_central,  # type: ignore[arg-type]
