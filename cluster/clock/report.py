@@ -1,8 +1,5 @@
 """What a clock tells of itself, now: in short for every status, and whole for GET /v1/clock."""
 
-from math import sqrt
-from statistics import fmean
-
 import msgspec
 
 from cluster.clock.base import tight_pair
@@ -16,12 +13,14 @@ REFERENCE_STRATUM = 10
 REFERENCE_NAME = "local"
 LEAP_UNKNOWN = 3
 HOLDOVER_POLLS = 4
+SUMMARY_TRIES = 2  # it is told again at the next poll
 
 
 def summary_of(clock: ClusterClock) -> ClockSummary:
     """The clock in short."""
     with clock.lock:
-        return _summary(clock, *tight_pair(clock.base.monotonic_ns, clock.base.system_ns))
+        pair = tight_pair(clock.base.monotonic_ns, clock.base.system_ns, SUMMARY_TRIES)
+        return _summary(clock, *pair)
 
 
 def stratum_of(clock: ClusterClock) -> int | None:
@@ -75,22 +74,26 @@ def _summary(clock: ClusterClock, at_ns: int, system_ns: int) -> ClockSummary:
     status, line = status_of(clock, at_ns), clock.line
     if line is None:
         return ClockSummary(status=status)
-    short = ClockSummary(
-        status=status,
-        drift_ms=_ms(system_ns - line.read_ns(at_ns)),
-        bound_ms=_ms(clock.bound_at(at_ns)),
-    )
-    change = msgspec.structs.replace
+    drift_ms, bound_ms = _ms(system_ns - line.read_ns(at_ns)), _ms(clock.bound_at(at_ns))
     if clock.is_reference:
-        return change(short, stratum=stratum_of(clock), reference=REFERENCE_NAME)
-    short = change(short, freq_ppm=round(0.0 - 1e6 * line.freq, 6))
+        return ClockSummary(
+            status=status,
+            drift_ms=drift_ms,
+            bound_ms=bound_ms,
+            stratum=REFERENCE_STRATUM,
+            reference=REFERENCE_NAME,
+        )
+    freq_ppm = round(0.0 - 1e6 * line.freq, 6)
     if clock.choice is None or (belief := clock.choice.selected.belief) is None:
-        return short
-    return change(
-        short,
-        jitter_ms=_jitter_ms(clock.choice.selected),
+        return ClockSummary(status=status, drift_ms=drift_ms, bound_ms=bound_ms, freq_ppm=freq_ppm)
+    return ClockSummary(
+        status=status,
+        drift_ms=drift_ms,
+        bound_ms=bound_ms,
+        freq_ppm=freq_ppm,
+        jitter_ms=_ms(clock.choice.selected.jitter_ns),
         delay_ms=_ms(belief.sample.delay_ns),
-        stratum=stratum_of(clock),
+        stratum=belief.sample.stratum + 1,
         reference=clock.choice.selected.name,
         last_sync_age_s=_age_s(clock.synced_ns, at_ns),
     )
@@ -154,7 +157,7 @@ def _source(clock: ClusterClock, source: Source, at_ns: int) -> ClockSource:
         addr=sample.addr or None,
         offset_ms=_ms(offset_ns),
         delay_ms=_ms(sample.delay_ns),
-        jitter_ms=_jitter_ms(source),
+        jitter_ms=_ms(source.jitter_ns),
         bound_ms=_ms(belief.claim_at(at_ns).width / 2),
         stratum=sample.stratum,
         refid=refid_text(sample) if source.transport == "ntp" else None,
@@ -172,12 +175,6 @@ def _source_state(clock: ClusterClock, source: Source) -> SourceState:
     if clock.choice is not None and source in clock.choice.survivors:
         return "selected" if source is clock.choice.selected else "survivor"
     return "spare" if source.transport == "http" else "falseticker"
-
-
-def _jitter_ms(source: Source) -> float | None:
-    if not source.residuals:
-        return None
-    return _ms(1e9 * sqrt(fmean(residual * residual for residual in source.residuals)))
 
 
 def _age_s(then_ns: int | None, at_ns: int) -> float | None:

@@ -9,6 +9,8 @@ anew. One alone was a stray.
 
 from collections import Counter, deque
 from dataclasses import dataclass, replace
+from math import sqrt
+from statistics import fmean
 
 from cluster.clock.filter import START_SIGMA, Bank, Estimate
 from cluster.clock.interval import Interval
@@ -58,9 +60,10 @@ class Source:
         self.belief: Belief | None = None
         self.reach = 0  # the last eight polls, the latest in bit 0 (RFC 5905, section 9.2)
         self.rejected: Counter[Reason] = Counter()
-        self.residuals: deque[float] = deque(maxlen=RESIDUALS)  # seconds
+        self.jitter_ns: float | None = None  # rms of the latest residuals
         self.lowest_ns: int | None = None  # round trip, since it was last started anew
         self._bank: Bank | None = None
+        self._residuals: deque[float] = deque(maxlen=RESIDUALS)  # seconds
         self._held: list[Sample] = []
         self._held_in: Interval | None = None
         self._misses = 0
@@ -149,13 +152,14 @@ class Source:
         bank = Bank(first.at_ns, first.offset_ns, first.delay_ns, prior.freq, prior.sigma)
         self._held, self._held_in = [], None
         self._bank, self.lowest_ns = bank, None
-        self.residuals.clear()
+        self._residuals.clear()
         for sample in samples:
             self._add(bank, sample, interval)
 
     def _add(self, bank: Bank, sample: Sample, interval: Interval) -> None:
         missed = bank.take(sample.at_ns, sample.offset_ns, sample.delay_ns)
-        self.residuals.append(missed)
+        self._residuals.append(missed)
+        self.jitter_ns = 1e9 * sqrt(fmean(one * one for one in self._residuals))
         lowest_ns = sample.delay_ns if self.lowest_ns is None else self.lowest_ns
         self.lowest_ns = min(lowest_ns, sample.delay_ns)
         self.belief = Belief(sample, bank.estimate, interval)
