@@ -166,8 +166,9 @@ class Runner:
             fruitless = 0 if waits or not is_fruitless(failure, tally) else fruitless + 1
             try:
                 await self._settle(failure, final=fruitless >= ATTEMPTS_MAX)
-            except Refusal:  # the state could not be stored; the next round tries again
+            except Refusal as refusal:  # what it waits for cannot be stored, but shown
                 fruitless = 0
+                self.run = self._context.runs.progress(self._current, reason=f"internal: {refusal}")
             if not self._current.ended_already:
                 self._poll()
                 await asyncio.sleep(pause.next_s())

@@ -49,6 +49,7 @@ class Runs:
         self._now_us = now_us
         self._open: dict[int, Run] = {}
         self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by node
+        self._doubted: set[str] = set()  # nodes of which a run may be stored that was refused
 
     async def load(self) -> None:
         """Show the latest runs; those that were open when central stopped are queued again."""
@@ -68,6 +69,8 @@ class Runs:
     async def ask(self, node: str, kind: RunKind, mode: str, *, scheduled: bool = False) -> Run:
         """Queue a run; or the same one that already waits. `scheduled`: nobody asked for it."""
         async with self._asking[node]:  # or both of two who ask at once would queue one
+            if node in self._doubted:
+                await self._find_refused(node)
             for run in self.open_of(node):
                 alike = (run.kind, run.mode) == (kind, mode)
                 if alike and run.state in ("queued", "waiting") and scheduled >= run.scheduled:
@@ -81,10 +84,23 @@ class Runs:
                 asked=self._now_us(),
                 scheduled=scheduled,
             )
-            run = self.progress(await self._database.write(partial(_insert, run), about=NOTHING))
+            try:
+                run = await self._database.write(partial(_insert, run), about=NOTHING)
+            except Refusal:
+                self._doubted.add(node)
+                raise
+            self.progress(run)
         if not scheduled:
             self._journal.write("info", "run-asked", f"{kind} {run.id} asked for ({mode})", node)
         return run
+
+    async def _find_refused(self, node: str) -> None:
+        """Take up what is stored although whoever asked for it was told that it failed."""
+        stored = partial(_select, RunsAsk(node=node, open=True))
+        for run in await self._database.read(stored):
+            if run.id not in self._open:
+                self.progress(run)
+        self._doubted.discard(node)
 
     async def change(self, run: Run, **changes: Any) -> Run:
         """A new state of a run, stored and then shown."""

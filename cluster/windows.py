@@ -13,6 +13,7 @@ reader. All functions here are plain work for `Database.write` and `Database.rea
 """
 
 import sqlite3
+from collections import Counter
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
@@ -68,7 +69,9 @@ _INSIDE = (
     f"SELECT substr(id, 1, ?), {_SUMS} FROM records WHERE node = ? AND id BETWEEN ? AND ? "
     "GROUP BY 1"
 )
-_ALL = f"SELECT node, {_SUMS} FROM records NOT INDEXED GROUP BY node"
+_BY_NODE = f"SELECT node, {_SUMS} FROM records NOT INDEXED GROUP BY node"
+_ALL = f"SELECT {_SUMS} FROM records NOT INDEXED"
+_COUNTS = "SELECT node, count(*) FROM records GROUP BY node"
 _WHOLES = "SELECT node, count, sum FROM digests WHERE window = ''"
 _FOLDED = "SELECT position FROM folded"
 _UNFOLDED = (
@@ -188,14 +191,31 @@ def adopt(sql: sqlite3.Connection, foreign: bool) -> None:
 
 
 def _misfits(sql: sqlite3.Connection) -> list[str]:
-    """The nodes whose digest is not that of their rows."""
-    found = {node: _digest(*sums) for node, *sums in sql.execute(_ALL)}
+    """The nodes whose digest is not that of their rows.
+
+    At first all rows are summed up together and counted by node in the index, which takes half of
+    the time that sorting them by node does.
+    """
     kept = {node: Digest(*sums) for node, *sums in sql.execute(_WHOLES)}
-    for node in kept:
-        for window, gone in dropped(sql, node).items():
-            live = sum_rows(sql, node, window)
-            found[node] = found.get(node, EMPTY) + gone - live
+    gone = {node: _without_rows(sql, node) for node in kept}
+    count, *halves = sql.execute(_ALL).fetchone()
+    whole = _digest(count, *halves) if count else EMPTY
+    counts = Counter(dict(sql.execute(_COUNTS).fetchall()))
+    counts.update({node: digest.count for node, digest in gone.items()})
+    if whole + total(gone.values()) == total(kept.values()) and all(
+        kept.get(node, EMPTY).count == counts[node] for node in kept | counts
+    ):
+        return []
+    found = {node: _digest(*sums) for node, *sums in sql.execute(_BY_NODE)}
+    for node, digest in gone.items():
+        found[node] = found.get(node, EMPTY) + digest
     return [one for one in found | kept if found.get(one, EMPTY) != kept.get(one, EMPTY)]
+
+
+def _without_rows(sql: sqlite3.Connection, node: str) -> Digest:
+    """The digest of what was dropped, less the rows that somebody has put there since."""
+    gone = dropped(sql, node)
+    return total(gone.values()) - total([sum_rows(sql, node, window) for window in gone])
 
 
 def _count_rows(sql: sqlite3.Connection, node: str) -> int:

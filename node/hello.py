@@ -7,6 +7,7 @@ A node needs no central to work; nothing here can stop it.
 
 import asyncio
 import logging
+from collections import deque
 from random import Random
 
 from cluster.backoff import Backoff
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_S = 5.0
 QUIET_S = 10.0  # without a poll for this long, central may not know us
+POLLS_MISSED = 3  # or for so long as usually are between them, where that is longer
 REMINDER_S = 300.0  # others may be asking our status: do not rely on that alone
 RETRY_CAP_S = 60.0
 LOOK_EVERY_S = 1.0
@@ -32,11 +34,15 @@ class Greeter:
         self._rng = rng or Random()
         self._hello = central.Hello(name=name, url=url, boot=boot)
         self._last_poll = self._last_hello = float("-inf")
+        self._gaps_s = deque([0.0], maxlen=2)  # between polls; a hello may have led to every other
         self._told = ""
 
     def polled(self) -> None:
         """Somebody asked for our status just now."""
-        self._last_poll = asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time()
+        if self._last_poll > float("-inf"):
+            self._gaps_s.append(min(now - self._last_poll, REMINDER_S))
+        self._last_poll = now
 
     async def run(self) -> None:
         """Watch for silence, for ever."""
@@ -44,7 +50,7 @@ class Greeter:
         loop = asyncio.get_running_loop()
         while True:
             now = loop.time()
-            quiet = now - self._last_poll > QUIET_S
+            quiet = now - self._last_poll > max(QUIET_S, POLLS_MISSED * max(self._gaps_s))
             if now - self._last_hello > (QUIET_S if quiet else REMINDER_S):
                 if await self._say():
                     self._last_hello = loop.time()

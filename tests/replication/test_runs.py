@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from central.board import Board
+from central.journal import Journal
+from central.runs import Runs
+from central.store import open_central_store
+from cluster.connection import Work
 from cluster.peer import PeerFailed
+from cluster.problem import Refusal
 from cluster.protocol import central
 from cluster.protocol.views import Run
 from tests.world import World, lines, world
@@ -76,3 +82,30 @@ async def test_a_cancel_that_cannot_be_stored_is_said_and_holds(tmp_path: Path) 
         assert refused.value.problem is not None
         assert refused.value.problem.code == "storage_failed"
         assert (ended.state, ended.inserted) == ("cancelled", 0)
+
+
+async def test_a_run_that_was_stored_though_it_was_refused_is_the_one_that_is_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a commit fails, nobody knows what has reached the disk."""
+
+    async with open_central_store(tmp_path) as store:
+        board = Board()
+        journal = Journal(store.database, lambda: 1, board.show_line)
+        runs = Runs(store.database, board, journal, lambda: 1)
+        write = store.database.write
+
+        async def fails_afterwards(work: Work[Run], *, about: str) -> Run:
+            await write(work, about=about)
+            raise Refusal("storage_failed", "disk I/O error")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(store.database, "write", fails_afterwards)
+            with pytest.raises(Refusal):
+                await runs.ask("n1", "pull", "full")
+        assert runs.open_of("n1") == []
+
+        again = await runs.ask("n1", "pull", "full")
+
+        assert runs.open_of("n1") == [again]
+        assert len(await runs.list(central.RunsAsk())) == 1
