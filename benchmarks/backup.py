@@ -18,7 +18,8 @@ from benchmarks import workload
 from benchmarks.polling import MIB, farm, lateness, line
 from central.store import SCHEMA
 from cluster.protocol import central
-from tests.world import ROOT, world
+from tests.program import ROOT
+from tests.world import world
 
 NODES, WARM_S = 100, 5.0
 BACKUP_S, LATE_S = 5.0, "0.05"

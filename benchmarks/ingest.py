@@ -19,7 +19,8 @@ from cluster.peer import Peer, open_session
 from cluster.protocol.node import APPEND
 from cluster.records import Filter
 from node.store import SCHEMA
-from tests.world import TOKEN, Program, world
+from tests.program import TOKEN, Program
+from tests.world import world
 
 ROWS, BATCH, BATCH_CLIENTS = 100_000, 1_000, 4
 POSTS, CLIENTS = 20_000, 64

@@ -23,7 +23,8 @@ import psutil
 from cluster.exchange import Nothing
 from cluster.protocol import central
 from cluster.protocol.shared import METRICS
-from tests.world import ROOT, TOKEN, World, world
+from tests.program import ROOT, TOKEN
+from tests.world import World, world
 
 MIB = 1 << 20
 CPU_S, LATE_MS, SICK_LATE_MS, RSS_MIB, REQUESTS_S = 0.35, 10.0, 50.0, 128.0, 12_000

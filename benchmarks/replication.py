@@ -26,7 +26,8 @@ from cluster.protocol import central, node
 from cluster.protocol.views import Run
 from cluster.schema import Schema
 from node.store import SCHEMA as NODE_SCHEMA
-from tests.world import Program, World, until, world
+from tests.program import Program, until
+from tests.world import World, world
 
 NODE = workload.NODE
 TIMES = 5

@@ -17,7 +17,8 @@ from benchmarks import workload
 from central.store import SCHEMA as CENTRAL_SCHEMA
 from cluster.protocol import central
 from node.store import SCHEMA as NODE_SCHEMA
-from tests.world import Program, lines, world
+from tests.program import Program
+from tests.world import lines, world
 
 MIB = 1 << 20
 TIMES = 5

@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from tests import launcher
-from tests.world import until
+from tests.program import until
 
 #: Threads of a loop's pool stay until the loop ends: their name, and how many there can be.
 POOL, POOL_MAX = "asyncio_", min(32, (os.cpu_count() or 1) + 4)

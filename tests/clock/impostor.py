@@ -13,7 +13,7 @@ import pytest
 from central.time_server import ntp_timestamp
 from cluster.clock.client import Address, NtpClient
 from cluster.clock.sample import NtpFailed, Server
-from tests.world import free_port
+from tests.program import free_port
 
 LOOPBACK = "127.0.0.1"
 PATIENCE_S = 5.0

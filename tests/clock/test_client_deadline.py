@@ -22,7 +22,7 @@ from tests.clock.impostor import (
     silent,
     truthful,
 )
-from tests.world import until
+from tests.program import until
 
 SHORT_S = 0.2
 BASE = RealBase()

@@ -15,7 +15,7 @@ from cluster.clock.report import state_of
 from cluster.clock.sample import NtpFailed, Reason, Sample, Server
 from cluster.clock.watch import Watch
 from tests.clock.hand import SECOND, HandBase, sample_of, synced
-from tests.world import until
+from tests.program import until
 
 FIRST, SECOND_SERVER = Server("192.0.2.1"), Server("192.0.2.2")
 

@@ -19,7 +19,8 @@ from cluster.clock.state import ClockState
 from cluster.exchange import Nothing
 from cluster.protocol import central, node
 from tests.clock.hand import sample_of
-from tests.world import ROOT, TOKEN, Program, World, free_port, until, world
+from tests.program import ROOT, TOKEN, Program, free_port, until
+from tests.world import World, world
 
 
 async def clock_of(program: Program) -> ClockState:

@@ -19,7 +19,7 @@ from cluster.clock.client import NtpClient
 from cluster.clock.cluster_clock import ClusterClock
 from cluster.clock.sample import Server
 from tests.clock.impostor import LOOPBACK, PATIENCE_S, failure
-from tests.world import until
+from tests.program import until
 
 QUESTION = bytes([0b00_100_011]) + bytes(39) + b"8 bytes!"
 

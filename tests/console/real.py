@@ -18,7 +18,8 @@ from cluster.server import base_url, bind, runner_of
 from cluster.trust.member import Trust
 from node import app as node_app
 from node.settings import NodeSettings
-from tests.world import TOKEN, lines, until
+from tests.program import TOKEN, until
+from tests.world import lines
 
 POLL_S = 0.4  # its timeout is 0.32 s: less would be missed on a busy machine
 

@@ -17,7 +17,7 @@ from console.screens.node_forms import AddNode, EditNode
 from console.settings import ConsoleSettings
 from tests.console.conftest import SIZES, Steady, row_of, text, until, until_seen
 from tests.console.real import Fleet, real_fleet
-from tests.world import TOKEN
+from tests.program import TOKEN
 
 Size = tuple[int, int]
 pytestmark = [SIZES]

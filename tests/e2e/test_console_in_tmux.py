@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.world import ROOT, until
+from tests.program import ROOT, until
 
 pytestmark = [
     pytest.mark.e2e,

@@ -10,7 +10,8 @@ import pytest
 
 from cluster.exchange import Nothing
 from cluster.protocol import node
-from tests.world import ROOT, TOKEN, World, lines, until, world
+from tests.program import ROOT, TOKEN, until
+from tests.world import World, lines, world
 
 pytestmark = pytest.mark.e2e
 

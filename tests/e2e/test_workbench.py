@@ -21,7 +21,7 @@ from cluster.protocol.local import MemberAsk, MemberView, SkewAsk
 from cluster.protocol.views import NodeView
 from tests.e2e.cluster import Launch, Launched, holds, succeeded, until, view_of
 from tests.invariants import read_side
-from tests.world import free_port
+from tests.program import free_port
 
 pytestmark = pytest.mark.e2e
 

@@ -15,7 +15,8 @@ import pytest
 from cluster.exchange import Nothing
 from cluster.protocol import central
 from cluster.protocol.shared import METRICS
-from tests.world import ROOT, World, until, world
+from tests.program import ROOT, until
+from tests.world import World, world
 
 pytestmark = pytest.mark.e2e
 

@@ -15,7 +15,8 @@ from cluster.protocol import central
 from cluster.protocol.shared import READY
 from cluster.record import make
 from tests.page_files import page_of
-from tests.world import World, until, world
+from tests.program import until
+from tests.world import World, world
 
 pytestmark = pytest.mark.e2e
 

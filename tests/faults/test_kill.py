@@ -12,7 +12,8 @@ from cluster.peer import PeerFailed
 from cluster.protocol import central
 from cluster.protocol.views import Run
 from cluster.record import IdMaker, id_text
-from tests.world import World, until, world
+from tests.program import until
+from tests.world import World, world
 
 pytestmark = pytest.mark.e2e
 

@@ -10,7 +10,8 @@ import pytest
 from cluster.protocol import central
 from tests.faults.test_kill import Client
 from tests.leaks import Held, settles
-from tests.world import Program, World, world
+from tests.program import Program
+from tests.world import World, world
 
 #: How often, each of the three victims in turn; more with TIDEHOLD_CYCLES=N.
 CYCLES = int(os.environ.get("TIDEHOLD_CYCLES", "20"))

@@ -12,8 +12,9 @@ import pytest
 from cluster.protocol import central
 from cluster.protocol.views import Run
 from node.store import Draft, open_node_store
+from tests.program import until
 from tests.sides import CLOCK
-from tests.world import World, lines, until, world
+from tests.world import World, lines, world
 
 pytestmark = pytest.mark.e2e
 

@@ -31,9 +31,9 @@ from cluster.background import background
 from cluster.compression import compress
 from cluster.kept import ALL
 from cluster.peer import Peer, PeerFailed, open_session
+from tests.program import free_port, until
 from tests.protocol.conftest import TOKEN, Api, serving
 from tests.raw_nodes import RawNodes, Say, good, http, raw_nodes, says, status
-from tests.world import free_port, until
 
 STILL_S = float(os.environ.get("TIDEHOLD_STILL_S", "1.5"))
 HEALTHY = ("h1", "h2", "h3")

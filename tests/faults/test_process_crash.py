@@ -20,7 +20,8 @@ from node import app as node_app
 from node.settings import NodeSettings
 from tests.faults.broken import Bug, put_in
 from tests.leaks import no_leaks
-from tests.world import TOKEN, lines, until, world
+from tests.program import TOKEN, until
+from tests.world import lines, world
 
 pytestmark = pytest.mark.fault(42)
 

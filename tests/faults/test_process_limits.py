@@ -15,7 +15,8 @@ from cluster.exchange import Nothing
 from cluster.protocol import central
 from tests.faults.test_kill_cycles import pid_of
 from tests.leaks import Held, settles
-from tests.world import World, lines, until, world
+from tests.program import until
+from tests.world import World, lines, world
 
 pytestmark = pytest.mark.e2e
 

@@ -16,7 +16,8 @@ from cluster.exchange import Nothing
 from cluster.peer import PeerFailed
 from cluster.protocol import central, node
 from cluster.protocol.shared import Receipt
-from tests.world import TOKEN, Program, World, lines, until, world
+from tests.program import TOKEN, Program, until
+from tests.world import World, lines, world
 
 pytestmark = [pytest.mark.e2e, pytest.mark.fault(41)]
 

@@ -21,8 +21,9 @@ from cluster.peer import PeerFailed
 from cluster.protocol import central, node
 from cluster.protocol.shared import READY
 from cluster.record import IdMaker, id_text
+from tests.program import Program, until
 from tests.strace import needs_strace
-from tests.world import Program, World, until, world
+from tests.world import World, world
 
 pytestmark = pytest.mark.e2e
 

@@ -9,7 +9,8 @@ import pytest
 
 from cluster.upkeep import UNUSABLE
 from tests.faults.test_kill import Client
-from tests.world import Program, World, world
+from tests.program import Program
+from tests.world import World, world
 
 pytestmark = pytest.mark.e2e
 

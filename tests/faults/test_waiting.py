@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from cluster.protocol import central
-from tests.world import until, world
+from tests.program import until
+from tests.world import world
 
 pytestmark = pytest.mark.e2e
 

@@ -7,7 +7,7 @@ import pytest
 
 from cluster.protocol import central
 from tests.console.real import POLL_S, real_fleet
-from tests.world import until
+from tests.program import until
 
 HOUR_S, DAY_S = 3_600, 86_400
 

@@ -13,7 +13,7 @@ from central.settings import CentralSettings
 from cluster.settings import load
 from cluster.trust.settings import MemberSettings
 from node.settings import NodeSettings
-from tests.world import ROOT
+from tests.program import ROOT
 
 DEPLOY = ROOT / "docs" / "deploy"
 UNITS: dict[str, type[MemberSettings]] = {

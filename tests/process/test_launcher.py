@@ -12,7 +12,7 @@ import pytest
 
 from tests.launcher import Launched, launch
 from tests.process.test_child import gone
-from tests.world import TOKEN, until
+from tests.program import TOKEN, until
 
 pytestmark = pytest.mark.e2e
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.process.test_exit_codes import ROOT, environment
-from tests.world import free_port
+from tests.program import free_port
 
 pytestmark = pytest.mark.e2e
 

@@ -14,8 +14,8 @@ from cluster.exchange import Exchange
 from cluster.protocol import central, node
 from node import app as node_app
 from node.settings import NodeSettings
+from tests.program import until
 from tests.protocol.conftest import TOKEN, Answer, Api
-from tests.world import until
 
 AnyExchange = Exchange[Any, Any]
 SERVICES: dict[str, tuple[AnyExchange, ...]] = {

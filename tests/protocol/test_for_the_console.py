@@ -21,8 +21,8 @@ from cluster.settings import SettingsWrong
 from cluster.trust.member import open_trust
 from cluster.trust.tokens import read_viewer_tokens
 from tests.console.real import Fleet, real_fleet
+from tests.program import TOKEN, until
 from tests.protocol.conftest import Api
-from tests.world import TOKEN, until
 
 VIEWER = "a-token-that-may-only-look"
 

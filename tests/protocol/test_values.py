@@ -8,8 +8,8 @@ from aiohttp import ClientSession
 
 from node.app import build_app
 from node.settings import NodeSettings
+from tests.program import until
 from tests.protocol.conftest import TOKEN, Api, serving
-from tests.world import until
 
 ROWS = "/v1/records"
 

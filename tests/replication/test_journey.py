@@ -10,7 +10,8 @@ import pytest
 from cluster.exchange import Nothing
 from cluster.protocol import central, node
 from cluster.protocol.views import Delta, Snapshot
-from tests.world import lines, until, world
+from tests.program import until
+from tests.world import lines, world
 
 pytestmark = pytest.mark.e2e
 

@@ -12,7 +12,8 @@ import pytest
 from cluster.protocol import central
 from cluster.protocol.views import JournalLine, NodeView
 from cluster.record import Record
-from tests.world import Program, World, until, world
+from tests.program import Program, until
+from tests.world import World, world
 
 pytestmark = pytest.mark.e2e
 

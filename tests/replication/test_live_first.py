@@ -22,8 +22,9 @@ from cluster.peer import PeerFailed
 from cluster.protocol import central as protocol
 from cluster.protocol.views import Run
 from node.store import Draft, open_node_store
+from tests.program import until
 from tests.sides import CLOCK, PAGE, NearLink, Sides, SmallPages
-from tests.world import World, lines, until, world
+from tests.world import World, lines, world
 
 HEAD = 20
 BACKLOG = 60

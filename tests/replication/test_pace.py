@@ -17,10 +17,10 @@ from central import page_size
 from central.link import Arrived
 from central.replication import Replication
 from cluster.peer import PeerFailed
+from tests.program import until
 from tests.replication.test_live_first import WatchedLink
 from tests.replication.test_schedule import Both, both  # noqa: F401  # a fixture
 from tests.sides import CLOCK, NearLink, Sides
-from tests.world import until
 
 RATE = 50_000
 ROWS = 1_500

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.world import Program, until, world
+from tests.program import Program, until
+from tests.world import world
 
 pytestmark = pytest.mark.e2e
 

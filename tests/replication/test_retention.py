@@ -13,7 +13,8 @@ from cluster.peer import PeerFailed
 from cluster.protocol import central, node
 from cluster.protocol.views import NodeView, Run
 from cluster.record import make
-from tests.world import World, lines, until, world
+from tests.program import until
+from tests.world import World, lines, world
 
 pytestmark = pytest.mark.e2e
 

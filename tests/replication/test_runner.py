@@ -20,7 +20,7 @@ from cluster.clock.base import RealBase
 from cluster.clock.cluster_clock import ClusterClock
 from cluster.peer import Peer, PeerFailed
 from cluster.protocol.views import Run
-from tests.world import until
+from tests.program import until
 
 Move = Callable[[Tally], Awaitable[None]]
 

@@ -21,9 +21,10 @@ from central.store import CentralStore
 from cluster.problem import Refusal
 from node import app as node_app
 from node.settings import NodeSettings
+from tests.program import until
 from tests.protocol.conftest import TOKEN, Api, serving
 from tests.replication import test_runner
-from tests.world import lines, until
+from tests.world import lines
 
 
 class Both:

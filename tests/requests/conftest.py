@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
+from tests.program import until
 from tests.protocol.conftest import Api, central, node, service, session
-from tests.world import until
 
 __all__ = ["central", "node", "service", "session"]
 

@@ -7,10 +7,10 @@ from contextlib import AsyncExitStack
 import pytest
 
 from cluster.door import INSIDE_MAX
+from tests.program import until
 from tests.protocol.conftest import Api
 from tests.requests.conftest import Jump, cuts, figures, little_memory, until_cut
 from tests.requests.line import AUTH, get, line
-from tests.world import until
 
 pytestmark = pytest.mark.usefixtures("nothing_stays")
 BUSY = b"GET /v1/status HTTP/1.1\r\n"  # a request that is not whole yet

@@ -10,12 +10,13 @@ from aiohttp import ClientSession
 from cluster.compression import compress
 from node.app import build_app
 from node.settings import NodeSettings
+from tests.program import until
 from tests.protocol.conftest import TOKEN, Api, serving
 from tests.protocol.test_rows import ID, field
 from tests.requests.conftest import figures, little_memory
 from tests.requests.line import AUTH, get, line
 from tests.requests.test_deadlines import fill
-from tests.world import lines, until
+from tests.world import lines
 
 POST = b"POST /v1/records HTTP/1.1\r\nContent-Type: application/x-ndjson\r\n" + AUTH
 

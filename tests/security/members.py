@@ -19,7 +19,7 @@ from cluster.trust.member import Trust, open_tls, open_trust
 from cluster.trust.settings import CallerSettings
 from node import app as node_app
 from node.settings import NodeSettings
-from tests.world import until
+from tests.program import until
 
 POLL_S = 0.2
 

@@ -10,8 +10,8 @@ from cluster.peer import PeerFailed
 from cluster.protocol import central
 from cluster.settings import SettingsWrong
 from cluster.trust.tokens import Tokens, fingerprint
+from tests.program import until
 from tests.security.members import Members, ask
-from tests.world import until
 
 OLD, NEW = "an-old-token-0123456789", "a-new-token-0123456789"
 OPERATOR = "an-operator-of-tests-0123456789"

@@ -13,7 +13,8 @@ import pytest
 from aiohttp import ClientSession, ClientTimeout
 from yarl import URL
 
-from tests.world import TOKEN, World, lines, world
+from tests.program import TOKEN
+from tests.world import World, lines, world
 
 WRONG_PLACES = (
     ("GET", f"/v1/status?token={TOKEN}"),

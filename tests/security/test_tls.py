@@ -18,8 +18,9 @@ from cluster.trust.member import check_host
 from cluster.trust.settings import CallerSettings
 from cluster.trust.tls import Tls, TlsFiles
 from console.plain.program import run
+from tests.program import until
 from tests.security.members import Members, ask
-from tests.world import lines, until
+from tests.world import lines
 
 OPERATOR = "an-operator-of-tests-0123456789"
 HERE = ["127.0.0.1"]

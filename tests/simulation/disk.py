@@ -19,7 +19,7 @@ from cluster.connection import T, Work
 from cluster.database import Database, _read
 from cluster.kept import ALL, KeptReads
 from cluster.problem import Refusal
-from cluster.schema import READER_PRAGMAS, WRITER_PRAGMAS, Schema, configure, log_of, prepare
+from cluster.schema import READER_PRAGMAS, WRITER_PRAGMAS, Schema, configure, prepare
 from cluster.writer import Job, Writer, _answer, _Broken
 
 FAILED = sqlite3.OperationalError("disk I/O error")
@@ -95,11 +95,18 @@ class _Writer(Writer):
         """Nothing to be done."""
 
 
+class _Kept(KeptReads):
+    """Nobody else can write to a database in memory."""
+
+    def _mark(self) -> None:
+        """It has no log."""
+
+
 class MemoryDatabase(Database):
     """The door of one process to its disk. After `kill` nothing goes in or out."""
 
     def __init__(self, path: Path, schema: Schema, disk: Disk, rng: Random) -> None:
-        kept = KeptReads(log_of(path))
+        kept = _Kept(path)
         super().__init__(path, _Writer(path, schema, kept), kept)
         self._writing, self._reading = disk.connect(schema)
         self._rng = rng

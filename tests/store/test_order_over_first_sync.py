@@ -14,7 +14,8 @@ from cluster.clock.cluster_clock import ClusterClock
 from cluster.protocol import central, node
 from cluster.protocol.shared import ServedRecord
 from tests.clock.hand import sample_of
-from tests.world import Program, until, world
+from tests.program import Program, until
+from tests.world import world
 
 pytestmark = pytest.mark.e2e
 

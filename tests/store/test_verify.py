@@ -23,7 +23,8 @@ from node.store import SCHEMA as NODE
 from tests import launcher
 from tests.invariants import read_side
 from tests.launcher import Launched
-from tests.world import Program, lines, world
+from tests.program import Program
+from tests.world import lines, world
 
 ROOT = Path(__file__).parents[2]
 OK, DAMAGED, UNUSABLE = 0, 1, 2

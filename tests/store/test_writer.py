@@ -16,8 +16,8 @@ from cluster import schema, writer
 from cluster.database import Database
 from cluster.problem import Refusal
 from cluster.schema import log_of
+from tests.program import until
 from tests.store.test_database import notes, opened, writing
-from tests.world import until
 
 KIB = "x" * 1024
 

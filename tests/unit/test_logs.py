@@ -11,7 +11,7 @@ import pytest
 
 from cluster.logs import JsonLines, Readable, logging_to
 from cluster.text import visible
-from tests.world import until
+from tests.program import until
 
 log = logging.getLogger("tests.logs")
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 import pytest
 
 from central.prefetch import prefetched
-from tests.world import until
+from tests.program import until
 
 
 class Maker:

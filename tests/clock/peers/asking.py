@@ -8,7 +8,7 @@ from cluster.clock.base import RealBase, SkewedBase, tight_pair
 from cluster.clock.client import NtpClient
 from cluster.clock.cluster_clock import ClusterClock
 from cluster.clock.sample import NtpFailed, Reason, Sample, Server
-from tests.world import until
+from tests.program import until
 
 OFFSET_MS, PPM = 5000, 50
 

@@ -18,7 +18,7 @@ import pytest
 
 from cluster.clock.sample import Server
 from tests.clock.peers.network import Side
-from tests.world import free_port
+from tests.program import free_port
 
 PROGRAM = shutil.which("chronyd", path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin")
 needs_chronyd = pytest.mark.skipif(PROGRAM is None, reason="chronyd (chrony) is not installed")

@@ -32,7 +32,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.world import ROOT
+from tests.program import ROOT
 
 DEVICE = "wan"
 PREFIX = "tidehold"

@@ -15,7 +15,7 @@ from cluster.clock.sample import NtpFailed, Server
 from tests.clock.peers.asking import answer, ask, asked, error_ns, refused, wrong_clock
 from tests.clock.peers.chrony import chronyd, needs_chronyd
 from tests.clock.peers.network import Network, Way, network
-from tests.world import until
+from tests.program import until
 
 pytestmark = pytest.mark.e2e
 

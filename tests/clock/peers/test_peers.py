@@ -14,7 +14,7 @@ from central.time_server import time_server
 from cluster.clock.base import RealBase, tight_pair
 from tests.clock.peers.asking import OFFSET_MS, PPM, answer, error_ns, refused, wrong_clock
 from tests.clock.peers.chrony import chronyd, needs_chronyd
-from tests.world import until
+from tests.program import until
 
 LOOPBACK = "127.0.0.1"
 US, MS = 1_000, 1_000_000

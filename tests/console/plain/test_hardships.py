@@ -18,7 +18,7 @@ from console.plain import follower, status
 from tests.console.conftest import until
 from tests.console.fake_central import FakeCentral, view
 from tests.console.plain.conftest import Spoken
-from tests.world import ROOT
+from tests.program import ROOT
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from console.plain.keyboard import Unwanted
 from tests.console.conftest import until
 from tests.console.fake_central import FakeCentral, now_us, view
 from tests.console.plain.conftest import Spoken
-from tests.world import ROOT
+from tests.program import ROOT
 
 HOSTILE = ("[bold]x[/]", "\x1b[2J\x1b]0;x\x07", "a\nb\rc", "\u202eevil", "測試" * 300, "👩‍🚀")
 

@@ -8,7 +8,7 @@ from tests.console.conftest import until
 from tests.console.fake_central import FakeCentral, view
 from tests.console.web.browser import CHROMIUM, chromium
 from tests.console.web.conftest import program
-from tests.world import until as until_it_is_so
+from tests.program import until as until_it_is_so
 
 PAINTED_BYTES = 15_000  # an empty page makes a PNG of a third of this
 
