@@ -27,8 +27,18 @@ ADDRESS_MAX = 64
 RETRY_AFTER_S = 1
 TOLD_EVERY_S = 60.0
 
-Cut = Literal["silent", "slow_header", "slow_reader", "made_room", "crowded", "bad_http", "broken"]
+Cut = Literal[
+    "handshake",
+    "silent",
+    "slow_header",
+    "slow_reader",
+    "made_room",
+    "crowded",
+    "bad_http",
+    "broken",
+]
 TEXTS: dict[Cut, str] = {
+    "handshake": "a TLS handshake came to nothing",
     "silent": "a connection asked for nothing",
     "slow_header": "a header did not come in time",
     "slow_reader": "an answer was not taken",

@@ -25,6 +25,7 @@ from cluster.compression import NAME, WORTH_BYTES, NotCompressed, compress, deco
 from cluster.door import DOOR, Door
 from cluster.exchange import JSON, AskT, Exchange, ReplyT
 from cluster.handler import Runner, problem_response
+from cluster.handshakes import listening
 from cluster.logs import GREETING
 from cluster.problem import Refusal
 from cluster.query import values_of
@@ -256,10 +257,10 @@ async def run(
     runner = runner_of(app)
     try:
         await runner.setup()
-        await web.SockSite(runner, listener, ssl_context=tls).start()
-        log.info(greeting, extra={"event": GREETING})
-        await stop.wait()
-        log.info("stopping", extra={"event": "stopping"})
+        async with listening(runner, listener, tls):
+            log.info(greeting, extra={"event": GREETING})
+            await stop.wait()
+            log.info("stopping", extra={"event": "stopping"})
     finally:
         await runner.cleanup()
 

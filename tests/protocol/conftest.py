@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp import ClientSession
-from aiohttp.web import Application, SockSite
+from aiohttp.web import Application
 from yarl import URL
 
 from central import app as central_app
 from central.settings import CentralSettings
+from cluster.handshakes import listening
 from cluster.problem import CODES, MEDIA_TYPE, Problem
 from cluster.protocol.shared import Receipt, RecordPage
 from cluster.server import base_url, bind, runner_of
@@ -116,8 +117,8 @@ async def serving(app: Application, tls: ssl.SSLContext | None = None) -> AsyncI
     listener = bind("127.0.0.1", 0)
     try:
         await runner.setup()
-        await SockSite(runner, listener, ssl_context=tls).start()
-        yield URL(base_url(listener, tls) + "/")
+        async with listening(runner, listener, tls):
+            yield URL(base_url(listener, tls) + "/")
     finally:
         await runner.cleanup()
 

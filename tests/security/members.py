@@ -6,11 +6,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from aiohttp.web import SockSite
-
 from central import app as central_app
 from central.settings import CentralSettings
 from cluster.exchange import AskT, Exchange, ReplyT
+from cluster.handshakes import listening
 from cluster.peer import Peer, open_session
 from cluster.protocol import central
 from cluster.protocol.views import NodeView
@@ -66,7 +65,7 @@ class Members:
         runner = runner_of(build(url))
         self._stack.push_async_callback(runner.cleanup)
         await runner.setup()
-        await SockSite(runner, listener, ssl_context=trust.tls.serving).start()
+        await self._stack.enter_async_context(listening(runner, listener, trust.tls.serving))
         return url
 
     async def peer(self, url: str, token: str, **files: str) -> Peer:
