@@ -120,9 +120,9 @@ CATALOGUE: dict[str, dict[int, Fault]] = {
 
 #: What is not survived as it stands above, and why.
 NOT_SURVIVED: dict[int, str] = {
-    67: "Commands carry neither an id nor an expiry. Over TLS nothing can be replayed; over plain "
-    "HTTP, which is for loopback only, whoever can listen is root. A replayed pull or push moves "
-    "what is missing, and that is nothing the second time.",
+    67: "Commands carry neither an id nor an expiry. Over TLS nothing can be replayed. Over plain "
+    "HTTP, for loopback only, whoever has a request to replay has its token as well, and need not "
+    "replay anything. A pull or push that is asked for twice moves nothing the second time.",
 }
 
 #: No test yet, and no reason.
