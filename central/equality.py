@@ -79,7 +79,7 @@ class Equality:
         elif self._is_pull_due(missing):
             with suppress(Refusal):  # our own database; it is due again in its time
                 await self._context.runs.ask(self._name, "pull", "incremental", scheduled=True)
-                self._runner.run_asked()
+            self._runner.run_asked()
         elif not self.judgement.explained and self._may_look():
             self._runner.look()
 

@@ -80,6 +80,7 @@ class Fleet:
             await lane.stop()
             self._context.board.drop_node(name)
             self._tell("node-removed", f"removed; {kept} records stay here", name)
+            await self._context.runs.find_unknown(name)
             for run in self._context.runs.open_of(name):  # scheduled by a last poll
                 await self._context.runs.end(run, state="cancelled", error=REMOVED)
             return Gone(name, kept)
@@ -128,9 +129,10 @@ class Fleet:
         return await self._lanes[run.node].runner.cancel(run)
 
     async def _ask(self, lane: Lane, kind: RunKind, mode: str) -> Run:
-        run = await self._context.runs.ask(lane.name, kind, mode)
-        lane.runner.run_asked()
-        return run
+        try:
+            return await self._context.runs.ask(lane.name, kind, mode)
+        finally:  # one that was refused before may have been found
+            lane.runner.run_asked()
 
     async def _ask_old_address(self, hello: Hello) -> None:
         """Poll where the node was before. Others come and go meanwhile, and it may itself."""

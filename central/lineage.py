@@ -57,6 +57,7 @@ class Lineage:
         if (
             stored is None
             or stored is not self._known
+            or not self._met
             or (stored.boot, stored.epoch) != (status.boot, status.epoch)
             or (stored.position, stored.count) != (records.last_position, records.count)
             or stored.digest != records.digest

@@ -49,7 +49,7 @@ class Runs:
         self._now_us = now_us
         self._open: dict[int, Run] = {}
         self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by node
-        self._doubted: set[str] = set()  # nodes of which a run may be stored that was refused
+        self._doubted: set[str] = set()  # nodes of which a run may be stored that nobody knows of
 
     async def load(self) -> None:
         """Show the latest runs; those that were open when central stopped are queued again."""
@@ -69,8 +69,7 @@ class Runs:
     async def ask(self, node: str, kind: RunKind, mode: str, *, scheduled: bool = False) -> Run:
         """Queue a run; or the same one that already waits. `scheduled`: nobody asked for it."""
         async with self._asking[node]:  # or both of two who ask at once would queue one
-            if node in self._doubted:
-                await self._find_refused(node)
+            await self.find_unknown(node)
             for run in self.open_of(node):
                 alike = (run.kind, run.mode) == (kind, mode)
                 if alike and run.state in ("queued", "waiting") and scheduled >= run.scheduled:
@@ -86,7 +85,7 @@ class Runs:
             )
             try:
                 run = await self._database.write(partial(_insert, run), about=NOTHING)
-            except Refusal:
+            except (Refusal, asyncio.CancelledError):
                 self._doubted.add(node)
                 raise
             self.progress(run)
@@ -94,10 +93,15 @@ class Runs:
             self._journal.write("info", "run-asked", f"{kind} {run.id} asked for ({mode})", node)
         return run
 
-    async def _find_refused(self, node: str) -> None:
-        """Take up what is stored although whoever asked for it was told that it failed."""
+    async def find_unknown(self, node: str) -> None:
+        """Take up what is stored although whoever asked for it was told otherwise, or has gone.
+
+        It is looked for in the order of writes: behind it, and none that ends comes back.
+        """
+        if node not in self._doubted:
+            return
         stored = partial(_select, RunsAsk(node=node, open=True))
-        for run in await self._database.read(stored):
+        for run in await self._database.write(stored, about=NOTHING):
             if run.id not in self._open:
                 self.progress(run)
         self._doubted.discard(node)

@@ -22,8 +22,8 @@ from cluster.handler import Runner
 
 HANDSHAKE_S = 10.0
 SHAKING_MAX = 512
-NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-OURS = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}  # it does not listen
+GONE = {errno.ECONNABORTED, errno.EPROTO}  # who came
+DEAF = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}  # it does not listen
 NO_ROOM_S = 0.5  # until it is tried again; the kernel keeps who waits
 
 
@@ -60,26 +60,37 @@ class Handshakes:
         while True:
             try:
                 line, peer = await loop.sock_accept(listener)
-            except OSError as error:  # who came has gone again, or there is no room for anybody
-                if error.errno in OURS:
+            except OSError as error:
+                if error.errno in DEAF:
                     raise
-                if error.errno in NO_ROOM:
-                    await asyncio.sleep(NO_ROOM_S)
+                await self._wait_for_room(error)
                 continue
             self._make_room(address := address_of(peer))
             task = self._tasks.start(self._shake(line), "handshake")
             self._shaking[task] = address
             task.add_done_callback(lambda task: self._shaking.pop(task, None))
+            await asyncio.sleep(0)  # while many wait, nothing above gives others their turn
+
+    async def _wait_for_room(self, error: OSError) -> None:
+        """Nobody could be taken in. What is not of one connection only may last."""
+        if error.errno in GONE:
+            await asyncio.sleep(0)
+            return
+        if self._shaking:
+            self._let_leave(next(iter(self._shaking)))
+        await asyncio.sleep(NO_ROOM_S)
 
     def _make_room(self, address: str | None) -> None:
         """See that one more may begin."""
         alike = [task for task, other in self._shaking.items() if other == address]
         crowded = address is not None and len(alike) >= door.ADDRESS_MAX
         if crowded or len(self._shaking) >= SHAKING_MAX:
-            leaves = alike[0] if crowded else next(iter(self._shaking))
-            del self._shaking[leaves]
-            leaves.cancel()
-            self._door.cut("made_room")
+            self._let_leave(alike[0] if crowded else next(iter(self._shaking)))
+
+    def _let_leave(self, task: asyncio.Task[None]) -> None:
+        del self._shaking[task]
+        task.cancel()
+        self._door.cut("made_room")
 
     async def _shake(self, line: socket.socket) -> None:
         loop = asyncio.get_running_loop()

@@ -4,8 +4,8 @@ A quiet node says the same at each poll, and central compares it with the same d
 anew a thousand times a second would cost more than the polls. Whoever writes says what about; what
 was kept about that is forgotten before he hears that it is committed. A person with the sqlite3
 shell says nothing, but touches the log; while that is not as our writer left it, nothing kept is
-told to anybody. (It is not opened for that: to close a file again would end SQLite's locks.) Where
-a file's times are coarse, one commit just after another may not show; the writer looks each second.
+told to anybody. (It is not opened for that: to close a file again would end SQLite's locks.) What a
+person commits in the moment after a commit of ours may not show; the writer looks each second.
 """
 
 from collections.abc import Awaitable, Callable
@@ -28,7 +28,7 @@ class KeptReads:
         self._log = log
         self._kept: dict[str, Any] = {}
         self._writes = 0
-        self._left: Mark | None = 0, 0, 0  # how our writer left the log
+        self._left: Mark | None = None  # how our writer left the log
 
     def leave(self) -> None:
         """Our writer has just committed, and nobody else had since it did before. From any thread.
@@ -39,7 +39,7 @@ class KeptReads:
 
     def find(self, about: str) -> Any | None:
         """What is kept, if it still holds."""
-        return self._kept.get(about) if self._mark() == self._left else None
+        return self._kept.get(about) if self._is_ours() else None
 
     async def get(self, about: str, read: Callable[[], Awaitable[T]]) -> T:
         """What is kept, or else what `read` says; it is kept unless somebody wrote meanwhile."""
@@ -48,7 +48,7 @@ class KeptReads:
             return kept
         writes = self._writes
         result = await read()
-        if writes == self._writes and self._mark() == self._left:
+        if writes == self._writes and self._is_ours():
             self._kept[about] = result
         return result
 
@@ -63,9 +63,13 @@ class KeptReads:
             self._kept.pop(about, None)
             self._kept.pop(ALL, None)
 
+    def _is_ours(self) -> bool:
+        """Whether the log is as our writer left it."""
+        return (mark := self._mark()) is not None and mark == self._left
+
     def _mark(self) -> Mark | None:
         try:
             found = self._log.stat()
-        except FileNotFoundError:
+        except OSError:  # nothing is known of it
             return None
         return found.st_ino, found.st_size, found.st_mtime_ns

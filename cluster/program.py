@@ -7,7 +7,6 @@ log), 78 a data folder or database that cannot be used. Restarting does not help
 import gc
 import logging
 import os
-import resource
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import Any, NoReturn
 
 import uvloop
 
+from cluster.descriptors import allow_descriptors
 from cluster.lifeline import hold_lifeline
 from cluster.logs import logging_to, say
 from cluster.schema import DatabaseUnusable
@@ -26,7 +26,6 @@ from cluster.settings import SettingsWrong
 OK, USAGE, BUG, UNUSABLE = 0, 2, 70, 78
 #: Looked for less often than Python does by itself: each look at all of it holds up the loop.
 GARBAGE = 20_000, 20, 50
-DESCRIPTORS = 8_192  # connections of both directions, files, and room to spare
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +44,7 @@ def run_program(program: str, prepare: Callable[[], Launch]) -> NoReturn:
     """Prepare, run to the end, and leave with the exit code; a failed start is one clear line."""
     os.umask(0o077)  # databases, logs and tokens are nobody else's
     _open_standard_streams()
-    _allow_descriptors()
+    allow_descriptors()
     hold_lifeline()
     code, line = _outcome(prepare)
     if line:
@@ -62,14 +61,6 @@ def _open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
     if sys.stderr is None:
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - to the end
-
-
-def _allow_descriptors() -> None:
-    """As many as connections may be open; many systems allow 1,024 unless they are asked."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _leave(code: int) -> NoReturn:

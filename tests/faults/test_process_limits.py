@@ -71,6 +71,7 @@ async def is_full(process: psutil.Process) -> bool:
 
 
 @pytest.mark.fault(49)
+@pytest.mark.timeout(60 + POLLS / 50)
 async def test_memory_does_not_grow_with_the_polls(tmp_path: Path) -> None:
     """Of central and of the node: what they remember of each other is bounded."""
     async with world(tmp_path, 60.0) as w:

@@ -1,7 +1,9 @@
 """Runs are asked for, wait, are cancelled, and are then never carried out all the same."""
 
+import asyncio
 import sqlite3
-from contextlib import closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from central.journal import Journal
 from central.runs import Runs
 from central.store import open_central_store
 from cluster.connection import Work
+from cluster.database import Database
 from cluster.peer import PeerFailed
 from cluster.problem import Refusal
 from cluster.protocol import central
@@ -84,23 +87,31 @@ async def test_a_cancel_that_cannot_be_stored_is_said_and_holds(tmp_path: Path) 
         assert (ended.state, ended.inserted) == ("cancelled", 0)
 
 
+@asynccontextmanager
+async def all_runs(folder: Path) -> AsyncIterator[tuple[Runs, Database]]:
+    async with open_central_store(folder) as store:
+        board = Board()
+        journal = Journal(store.database, lambda: 1, board.show_line)
+        yield Runs(store.database, board, journal, lambda: 1), store.database
+
+
+def failing_afterwards(database: Database, patch: pytest.MonkeyPatch) -> None:
+    """Each write is done, and said to have failed: nobody knows what has reached the disk."""
+    write = database.write
+
+    async def fails(work: Work[Run], *, about: str) -> Run:
+        await write(work, about=about)
+        raise Refusal("storage_failed", "disk I/O error")
+
+    patch.setattr(database, "write", fails)
+
+
 async def test_a_run_that_was_stored_though_it_was_refused_is_the_one_that_is_asked_for_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When a commit fails, nobody knows what has reached the disk."""
-
-    async with open_central_store(tmp_path) as store:
-        board = Board()
-        journal = Journal(store.database, lambda: 1, board.show_line)
-        runs = Runs(store.database, board, journal, lambda: 1)
-        write = store.database.write
-
-        async def fails_afterwards(work: Work[Run], *, about: str) -> Run:
-            await write(work, about=about)
-            raise Refusal("storage_failed", "disk I/O error")
-
+    async with all_runs(tmp_path) as (runs, database):
         with monkeypatch.context() as patch:
-            patch.setattr(store.database, "write", fails_afterwards)
+            failing_afterwards(database, patch)
             with pytest.raises(Refusal):
                 await runs.ask("n1", "pull", "full")
         assert runs.open_of("n1") == []
@@ -109,3 +120,33 @@ async def test_a_run_that_was_stored_though_it_was_refused_is_the_one_that_is_as
 
         assert runs.open_of("n1") == [again]
         assert len(await runs.list(central.RunsAsk())) == 1
+
+
+async def test_a_run_whose_asker_has_gone_is_found(tmp_path: Path) -> None:
+    """It is committed all the same; a node that is removed has none left over."""
+    async with all_runs(tmp_path) as (runs, _):
+        asking = asyncio.create_task(runs.ask("n1", "pull", "full", scheduled=True))
+        await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait([asking])
+
+        await runs.find_unknown("n1")
+
+        assert [run.mode for run in runs.open_of("n1")] == ["full"]
+
+
+async def test_a_run_that_ends_while_others_are_looked_for_stays_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with all_runs(tmp_path) as (runs, database):
+        first = await runs.ask("n1", "pull", "full")
+        with monkeypatch.context() as patch:
+            failing_afterwards(database, patch)
+            with pytest.raises(Refusal):
+                await runs.ask("n1", "push", "full")
+
+        looking = asyncio.create_task(runs.find_unknown("n1"))
+        await asyncio.sleep(0)
+        await asyncio.gather(looking, runs.end(first, state="cancelled"))
+
+        assert [run.kind for run in runs.open_of("n1")] == ["push"]

@@ -98,8 +98,9 @@ class _Writer(Writer):
 class _Kept(KeptReads):
     """Nobody else can write to a database in memory."""
 
-    def _mark(self) -> None:
+    def _is_ours(self) -> bool:
         """It has no log."""
+        return True
 
 
 class MemoryDatabase(Database):
