@@ -23,7 +23,8 @@ PHI = 2e-6  # what a crystal may do that nobody foretells
 FORGETTING = 0.98
 CLIP = 5.0  # sigmas: what one sample may pull
 STAMP_NOISE_S = 10e-6
-WINDOW_S, WINDOW_MIN = 3600.0, 64  # delays remembered: an hour, and at least so many
+WINDOW_S = 3600.0  # delays are remembered for an hour,
+WINDOW_MIN, WINDOW_MAX = 64, 4096  # at least so many, and at most: a poll a second is fewer
 YOUNG = 8  # samples, before the delays say what is usual here
 _LOWEST_WEIGHT = 1e-12
 
@@ -81,7 +82,9 @@ class Delays:
         """Remember one, and forget those that are too old."""
         self._recent.append((at, delay))
         insort(self._sorted, delay)
-        while len(self._recent) > WINDOW_MIN and self._recent[0][0] < at - WINDOW_S:
+        while len(self._recent) > WINDOW_MAX or (
+            len(self._recent) > WINDOW_MIN and self._recent[0][0] < at - WINDOW_S
+        ):
             _, gone = self._recent.popleft()
             del self._sorted[bisect_left(self._sorted, gone)]
 
