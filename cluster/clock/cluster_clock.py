@@ -98,9 +98,9 @@ class ClusterClock:
         """The same at a moment of the base."""
         if self.line is None:
             return None
-        off_ns = self.line.read_ns(at_ns) - at_ns
         if self.is_reference:
             return abs(self.line.slew_left_ns(at_ns))
+        off_ns = self.line.read_ns(at_ns) - at_ns
         lo, hi = self._interval_at(at_ns)
         return max(hi - off_ns, off_ns - lo) + self.gap_ns()
 

@@ -5,7 +5,7 @@ shown never goes back. Only a clock over a second behind is stepped, forward.
 """
 
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, copysign
 
 SLEW_NS = 4_000_000_000  # a small correction is spread over this long
 MAX_SLEW = 80_000e-6  # about what chrony allows itself
@@ -14,13 +14,17 @@ STEP_NS = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Unix time as a function of the base, both in nanoseconds."""
+    """Unix time as a function of the base, both in nanoseconds.
+
+    `slew_rate` is added to the frequency while there is a correction to make.
+    """
 
     at_ns: int
     offset_ns: int
     freq: float
     slew_from_ns: int = 0
     slew_ns: int = 0
+    slew_rate: float = 0.0
     slew_until_ns: int = 0
 
     def read_ns(self, at_ns: int) -> int:
@@ -38,23 +42,22 @@ class Line:
         """The part of the correction that is still to come; positive when behind."""
         if at_ns >= self.slew_until_ns:
             return 0
-        slewed_ns = int(abs(self.slew_rate) * (at_ns - self.slew_from_ns))
-        left_ns = max(0, abs(self.slew_ns) - slewed_ns)
-        return left_ns if self.slew_ns > 0 else -left_ns
-
-    @property
-    def slew_rate(self) -> float:
-        """What is added to the frequency while there is a correction to make."""
-        rate = min(abs(self.slew_ns) / SLEW_NS, MAX_SLEW)
-        return rate if self.slew_ns > 0 else -rate
+        left_ns = self.slew_ns - int(self.slew_rate * (at_ns - self.slew_from_ns))
+        return max(0, left_ns) if self.slew_ns > 0 else min(0, left_ns)
 
     def steered(self, shown_ns: int, at_ns: int) -> tuple["Line", int]:
         """This line, joined from a clock that shows `shown_ns` at `at_ns`; and the step made."""
         behind_ns = self.target_ns(at_ns) - shown_ns
         if behind_ns > STEP_NS:
             return self, behind_ns
-        joined = replace(self, slew_from_ns=at_ns, slew_ns=behind_ns)
-        if behind_ns:
-            until_ns = at_ns + ceil(behind_ns / joined.slew_rate)
-            joined = replace(joined, slew_until_ns=until_ns)
+        if not behind_ns:
+            return self, 0
+        rate = copysign(min(abs(behind_ns) / SLEW_NS, MAX_SLEW), behind_ns)
+        joined = replace(
+            self,
+            slew_from_ns=at_ns,
+            slew_ns=behind_ns,
+            slew_rate=rate,
+            slew_until_ns=at_ns + ceil(behind_ns / rate),
+        )
         return joined, 0
