@@ -68,7 +68,8 @@ async def pair(folder: Path) -> AsyncIterator[Pair]:
             for one in made.runs.values():
                 if not one.cancelling():  # else a crash has begun to end it
                     one.cancel()
-            await asyncio.wait(made.runs.values())
+            # What a crash was is for the test to look at; nobody else is to be told of it later.
+            await asyncio.gather(*made.runs.values(), return_exceptions=True)
 
 
 def leaf(error: BaseException) -> BaseException:
