@@ -19,7 +19,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # To read the system's certificates, which no test needs, takes a tenth of each start of Python.
 os.environ["SSL_CERT_FILE"] = os.devnull
 
-settings.register_profile("quick", max_examples=int(os.environ.get("TIDEHOLD_EXAMPLES", "40")))
+settings.register_profile("quick", max_examples=int(os.environ.get("TIDEHOLD_EXAMPLES", "25")))
 settings.load_profile("quick")
 
 

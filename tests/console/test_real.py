@@ -1,4 +1,7 @@
-"""Every screen and every command, with a real central and real nodes behind them."""
+"""Every screen and every command, with a real central and real nodes behind them.
+
+On the smallest screen; how each looks on others is shown with a central that costs less.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,12 +18,9 @@ from console.dialog import Confirm
 from console.screens.forms import RateOfSource
 from console.screens.node_forms import AddNode, EditNode
 from console.settings import ConsoleSettings
-from tests.console.conftest import SIZES, Steady, row_of, text, until, until_seen
+from tests.console.conftest import SMALL, Steady, row_of, text, until, until_seen
 from tests.console.real import Fleet, real_fleet
 from tests.program import TOKEN
-
-Size = tuple[int, int]
-pytestmark = [SIZES]
 
 
 @pytest.fixture
@@ -30,11 +30,11 @@ async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
 
 
 @asynccontextmanager
-async def console(fleet: Fleet, size: Size) -> AsyncIterator[tuple[ConsoleApp, Pilot[None]]]:
+async def console(fleet: Fleet) -> AsyncIterator[tuple[ConsoleApp, Pilot[None]]]:
     app = ConsoleApp(
         ConsoleSettings(central=fleet.url), TOKEN, deaf_s=0, hold_order_s=0, backoff=Steady(0.2)
     )
-    async with app.run_test(size=size, notifications=True) as pilot:
+    async with app.run_test(size=SMALL, notifications=True) as pilot:
         await until(lambda: "▌" in text(app) or "no nodes yet" in text(app))
         yield app, pilot
 
@@ -49,10 +49,10 @@ async def confirm(app: ConsoleApp, pilot: Pilot[None], key: str, *phrase: str) -
     await until(lambda: not isinstance(app.screen, Confirm))
 
 
-async def test_pull_brings_what_central_lacks(fleet: Fleet, size: Size) -> None:
+async def test_pull_brings_what_central_lacks(fleet: Fleet) -> None:
     await fleet.node("n1", 40)
 
-    async with console(fleet, size) as (app, pilot):
+    async with console(fleet) as (app, pilot):
         await until(lambda: "behind" in row_of(app, "n1"))
         await confirm(app, pilot, "p")
         await until(lambda: "pull n1: ok, 40 new" in text(app))
@@ -60,9 +60,7 @@ async def test_pull_brings_what_central_lacks(fleet: Fleet, size: Size) -> None:
     assert (await fleet.view("n1")).records.central == 40
 
 
-async def test_push_gives_a_wiped_node_its_records_back(
-    fleet: Fleet, size: Size, tmp_path: Path
-) -> None:
+async def test_push_gives_a_wiped_node_its_records_back(fleet: Fleet, tmp_path: Path) -> None:
     await fleet.node("n1", 40)
     run = await fleet.call(central.PULL, central.PullAsk("n1"))
     await fleet.until(lambda view: view.records.central == 40, "n1")
@@ -72,7 +70,7 @@ async def test_push_gives_a_wiped_node_its_records_back(
     await fleet.node("n1")
     await fleet.until(lambda view: view.records.missing_at_node == 40, "n1")
 
-    async with console(fleet, size) as (app, pilot):
+    async with console(fleet) as (app, pilot):
         await until(lambda: "40" in row_of(app, "n1"))
         await confirm(app, pilot, "u")
         await until(lambda: "push n1: ok, 40 new" in text(app))
@@ -80,11 +78,11 @@ async def test_push_gives_a_wiped_node_its_records_back(
     assert run.kind == "pull"
 
 
-async def test_all_nodes_at_once(fleet: Fleet, size: Size) -> None:
+async def test_all_nodes_at_once(fleet: Fleet) -> None:
     await fleet.node("n1", 10)
     await fleet.node("n2", 20)
 
-    async with console(fleet, size) as (app, pilot):
+    async with console(fleet) as (app, pilot):
         await until(lambda: "behind" in row_of(app, "n2"))
         await confirm(app, pilot, "P", *"PULL 2")
         await until(lambda: "2 of 2 runs ok, 30 new" in text(app) or "pull n2: ok" in text(app))
@@ -95,12 +93,12 @@ async def test_all_nodes_at_once(fleet: Fleet, size: Size) -> None:
         await until(lambda: text(app).count("⇡ push") >= 2 and text(app).count("⇣ pull") >= 2)
 
 
-async def test_a_run_that_waits_is_cancelled_and_tried_again(fleet: Fleet, size: Size) -> None:
+async def test_a_run_that_waits_is_cancelled_and_tried_again(fleet: Fleet) -> None:
     await fleet.node("n1", 10)
     await fleet.stop("n1")
     await fleet.until(lambda view: view.live == "down", "n1")
 
-    async with console(fleet, size) as (app, pilot):
+    async with console(fleet) as (app, pilot):
         await confirm(app, pilot, "p")
         await until(lambda: "⇣" in row_of(app, "n1"))
         await pilot.press("2")
@@ -115,10 +113,10 @@ async def test_a_run_that_waits_is_cancelled_and_tried_again(fleet: Fleet, size:
         await until(lambda: "proven" in row_of(app, "n1"))
 
 
-async def test_a_node_in_detail_has_its_plots_and_its_runs(fleet: Fleet, size: Size) -> None:
+async def test_a_node_in_detail_has_its_plots_and_its_runs(fleet: Fleet) -> None:
     await fleet.node("n1", 10)
 
-    async with console(fleet, size) as (app, pilot):
+    async with console(fleet) as (app, pilot):
         await until(lambda: row_of(app, "n1"))
         await confirm(app, pilot, "p")
         await until(lambda: "pull n1: ok" in text(app))
@@ -134,11 +132,11 @@ async def test_a_node_in_detail_has_its_plots_and_its_runs(fleet: Fleet, size: S
         await until(lambda: "esc back" not in text(app))
 
 
-async def test_the_next_node_is_one_key_away(fleet: Fleet, size: Size) -> None:
+async def test_the_next_node_is_one_key_away(fleet: Fleet) -> None:
     await fleet.node("n1")
     await fleet.node("n2")
 
-    async with console(fleet, size) as (app, pilot):
+    async with console(fleet) as (app, pilot):
         await until(lambda: row_of(app, "n1") and row_of(app, "n2"))
         await pilot.press("s", "g", "enter")  # by name, as one may have missed a poll
         await until(lambda: "n1  http" in text(app))
@@ -148,10 +146,10 @@ async def test_the_next_node_is_one_key_away(fleet: Fleet, size: Size) -> None:
         await until(lambda: "n1  http" in text(app))
 
 
-async def test_the_source_is_started_stopped_and_paced(fleet: Fleet, size: Size) -> None:
+async def test_the_source_is_started_stopped_and_paced(fleet: Fleet) -> None:
     await fleet.node("n1")
 
-    async with console(fleet, size) as (app, pilot):
+    async with console(fleet) as (app, pilot):
         await until(lambda: row_of(app, "n1"))
         await pilot.press("O")
         await until(lambda: isinstance(app.screen, RateOfSource))
@@ -166,19 +164,19 @@ async def test_the_source_is_started_stopped_and_paced(fleet: Fleet, size: Size)
         assert not view.source.running
 
 
-async def test_the_clock_is_corrected_at_once(fleet: Fleet, size: Size) -> None:
+async def test_the_clock_is_corrected_at_once(fleet: Fleet) -> None:
     await fleet.node("n1")
 
-    async with console(fleet, size) as (app, pilot):
+    async with console(fleet) as (app, pilot):
         await until(lambda: row_of(app, "n1"))
         await pilot.press("c")
         await until(lambda: "n1: clock sync, drift" in text(app), within_s=20)
 
 
-async def test_automatic_pull_is_turned_on_and_off(fleet: Fleet, size: Size) -> None:
+async def test_automatic_pull_is_turned_on_and_off(fleet: Fleet) -> None:
     await fleet.node("n1", 10)
 
-    async with console(fleet, size) as (app, pilot):
+    async with console(fleet) as (app, pilot):
         await until(lambda: row_of(app, "n1"))
         await pilot.press("A")
         await until(lambda: "n1: pulled every 10 s" in text(app))
@@ -189,10 +187,10 @@ async def test_automatic_pull_is_turned_on_and_off(fleet: Fleet, size: Size) -> 
         await until(lambda: "pulled only when asked" in text(app))
 
 
-async def test_a_node_is_added_after_a_test_edited_and_removed(fleet: Fleet, size: Size) -> None:
+async def test_a_node_is_added_after_a_test_edited_and_removed(fleet: Fleet) -> None:
     url = await fleet.node("quiet", 5, hello=False)
 
-    async with console(fleet, size) as (app, pilot):
+    async with console(fleet) as (app, pilot):
         await pilot.press("a")
         await until(lambda: isinstance(app.screen, AddNode))
         app.screen.query_one("#url", Input).value = url.removeprefix("http://")
@@ -211,10 +209,10 @@ async def test_a_node_is_added_after_a_test_edited_and_removed(fleet: Fleet, siz
         assert not (await fleet.call(central.NODES, Nothing())).nodes
 
 
-async def test_an_address_where_nobody_or_another_node_answers(fleet: Fleet, size: Size) -> None:
+async def test_an_address_where_nobody_or_another_node_answers(fleet: Fleet) -> None:
     url = await fleet.node("n1")
 
-    async with console(fleet, size) as (app, pilot):
+    async with console(fleet) as (app, pilot):
         await pilot.press("a")
         await until(lambda: isinstance(app.screen, AddNode))
         for address, name, said in (
@@ -232,11 +230,11 @@ async def test_an_address_where_nobody_or_another_node_answers(fleet: Fleet, siz
         await until(lambda: not isinstance(app.screen, AddNode))
 
 
-async def test_the_journal_is_searched_back_to_its_beginning(fleet: Fleet, size: Size) -> None:
+async def test_the_journal_is_searched_back_to_its_beginning(fleet: Fleet) -> None:
     await fleet.node("n1")
     await fleet.node("n2")
 
-    async with console(fleet, size) as (app, pilot):
+    async with console(fleet) as (app, pilot):
         await pilot.press("3")
         await until(lambda: "central started" in text(app) and "n2" in text(app))
         await pilot.press("slash", *"node:n1", "enter")

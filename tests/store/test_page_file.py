@@ -327,7 +327,7 @@ async def test_a_damaged_large_page_is_refused_or_can_be_stored(
     await judge_store(store, hashes=False)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data(), page=st.sampled_from([*SMALL, LARGE]))
 def test_with_its_checksum_no_change_of_a_page_goes_unnoticed(
     data: st.DataObject, page: bytes
@@ -915,7 +915,7 @@ def wanted_of(row: tuple[Any, ...], wanted: Filter) -> bool:
     )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     rows=ROWS,
     gone=st.sets(st.integers(1, 40), max_size=10),
@@ -962,7 +962,7 @@ PREFIXES = st.one_of(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     rows=ROWS,
     gone=st.sets(st.integers(1, 40), max_size=10),
