@@ -106,7 +106,7 @@ async def test_a_person_pulls_a_node_and_central_has_its_records(
     top = r"^▌ node-1 .* behind +\S+ +[1-9][\d,]* +- "
     await terminal.press_until(lambda: terminal.press("g"), top)
     terminal.press("p")
-    question = await terminal.until_seen(r"missing at central +([1-9][\d,]*) records")
+    question = await terminal.until_seen(r"missing at central +([1-9][\d,]*) records?")
     await terminal.press_until(lambda: terminal.press("y"), r"pull node-1|pull 1")
     after = await terminal.until_seen(r"node-1 .* ([1-9][\d,]*) +([1-9][\d,]*) +\S+\s*$")
     terminal.press("2")
