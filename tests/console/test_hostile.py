@@ -13,7 +13,7 @@ from cluster.protocol.central import NodeFound
 from console.app import ConsoleApp
 from console.dialog import Confirm
 from console.screens.node_forms import AddNode, EditNode
-from tests.console.conftest import SIZES, SMALL, console, lines, text, until, until_seen
+from tests.console.conftest import LARGE, SMALL, console, lines, text, until, until_seen
 from tests.console.fake_central import FakeCentral, now_us, view
 
 HOSTILE = (
@@ -43,11 +43,11 @@ def put_hostile(fake: FakeCentral) -> None:
 
 
 @pytest.mark.fault(56, 57)
-@SIZES
-async def test_hostile_text_is_only_text(fake: FakeCentral, size: tuple[int, int]) -> None:
+async def test_hostile_text_is_only_text(fake: FakeCentral) -> None:
+    """Where most is shown."""
     put_hostile(fake)
 
-    async with console(fake, size) as (app, pilot):
+    async with console(fake, LARGE) as (app, pilot):
         await until(lambda: "[@click" in text(app))
         for keys in (
             ["g"],
@@ -62,7 +62,7 @@ async def test_hostile_text_is_only_text(fake: FakeCentral, size: tuple[int, int
             await pilot.press(*keys)
             await pilot.pause()
             shown = lines(app)
-            assert {cell_len(line) for line in shown} == {size[0]}
+            assert {cell_len(line) for line in shown} == {LARGE[0]}
             assert not any(mark in line for line in shown for mark in "\x1b\r\u202e\u200b")
             hostile = [y for y, line in enumerate(shown) if "[@click" in line or "[/nope" in line]
             for y in hostile[:5]:  # a click is a tenth of a second

@@ -294,7 +294,7 @@ TestStory = pytest.mark.fault(39)(
     pytest.mark.long(pytest.mark.timeout(0 if EXAMPLES else 180)(Story.TestCase))
 )
 TestStory.settings = settings(
-    max_examples=int(EXAMPLES or 20),
+    max_examples=int(EXAMPLES or 15),
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -21,7 +21,7 @@ from central.parts import PARTS
 from central.settings import CentralSettings
 from tests.protocol.conftest import TOKEN, Api, serving
 
-CASES = int(os.environ.get("TIDEHOLD_CASES", "300"))  # of each service, at least
+CASES = int(os.environ.get("TIDEHOLD_CASES", "200"))  # of each service, at least
 PHASES = ("coverage", "fuzzing", "stateful")
 EXAMPLES = max(1, min(100, CASES // 200))  # for each operation in a round
 
