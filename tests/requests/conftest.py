@@ -1,10 +1,9 @@
 """The real services behind bare lines, a clock that can be pushed on, and what an attack leaves."""
 
 import asyncio
-import ctypes
 import gc
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import psutil
 import pytest
@@ -86,14 +85,9 @@ async def nothing_stays(attacked: Api) -> AsyncIterator[None]:
 @contextmanager
 def little_memory() -> Iterator[None]:
     """An attack costs less than 32 MiB while it goes on (I5)."""
-    before = _held()
-    yield
-    assert _held() - before < GROWTH_MAX
-
-
-def _held() -> int:
-    """Bytes of memory in use, without those that only the allocator still has."""
+    me = psutil.Process()
     gc.collect()  # tests/conftest.py has it run seldom
-    with suppress(AttributeError):  # another C library than glibc
-        ctypes.CDLL(None).malloc_trim(0)
-    return int(psutil.Process().memory_info().rss)
+    before = me.memory_info().rss
+    yield
+    gc.collect()
+    assert me.memory_info().rss - before < GROWTH_MAX

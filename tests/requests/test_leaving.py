@@ -11,7 +11,7 @@ from cluster.compression import compress
 from node.app import build_app
 from node.settings import NodeSettings
 from tests.program import until
-from tests.protocol.conftest import TOKEN, Api, serving
+from tests.protocol.conftest import TOKEN, Answer, Api, serving
 from tests.protocol.test_rows import ID, field
 from tests.requests.conftest import figures, little_memory
 from tests.requests.line import AUTH, get, line
@@ -101,16 +101,19 @@ async def test_an_id_is_remembered_over_a_restart(tmp_path: Path, session: Clien
 async def test_a_bomb_is_not_unpacked(node: Api) -> None:
     """A quarter of a gigabyte of zeros in some kilobytes: refused before it takes any room."""
     bomb = compress(bytes(256 * 1024 * 1024))
-    await node.post_rows(b" ")
 
-    with little_memory():
-        answer = await node.ask(
+    async def sent() -> Answer:
+        return await node.ask(
             "POST",
             "/v1/records",
             bomb,
             content_type="application/x-ndjson",
             headers={"Content-Encoding": "zstd"},
         )
+
+    await sent()  # the allocator keeps of the first one what it will
+    with little_memory():
+        answer = await sent()
 
     answer.problem("bad_request")
 
