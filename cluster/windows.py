@@ -222,9 +222,7 @@ def _without_rows(sql: sqlite3.Connection, node: str) -> Digest:
 def _count_rows(sql: sqlite3.Connection, node: str) -> int:
     """How many rows there are, with those that were dropped."""
     (count,) = sql.execute("SELECT count(*) FROM records WHERE node = ?", (node,)).fetchone()
-    for window, gone in dropped(sql, node).items():
-        count += gone.count - sum_rows(sql, node, window).count
-    return int(count)
+    return int(count) + _without_rows(sql, node).count
 
 
 def fold_new(sql: sqlite3.Connection) -> None:

@@ -22,7 +22,7 @@ from cluster.peer import NO_HEADERS, Download, PeerFailed
 from cluster.peer import _refused as refused
 from cluster.problem import Refusal
 from cluster.protocol import node as protocol
-from cluster.protocol.shared import PAGE_FILE_RECORDS_MAX, Disk, Receipt, RecordCounts
+from cluster.protocol.shared import PAGE_FILE_RECORDS_MAX, Disk, Receipt
 from cluster.record import parse_id
 from cluster.records import Filter
 from node.api import _view as view_of
@@ -80,16 +80,13 @@ class NearNode:
             boot=self.boot,
             version=VERSION,
             now=self._clock.now_us(),
-            records=await self.counts(),
+            records=await self.store.counts(),
             clock=summary_of(self._clock),
             source=_NO_SOURCE,
             retention=self._retention.state,
             uptime_s=0.0,
             disk=Disk(0, 0, 0),
         )
-
-    async def counts(self) -> RecordCounts:
-        return await self.store.counts()
 
     async def _page(self, ask: protocol.RecordsAsk) -> Download:
         check_epoch(ask.epoch, self.store.epoch)

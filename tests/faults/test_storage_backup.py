@@ -9,6 +9,7 @@ import pytest
 
 from cluster.upkeep import UNUSABLE
 from tests.faults.test_kill import Client
+from tests.invariants import Verdict
 from tests.program import Program
 from tests.world import World, world
 
@@ -41,6 +42,17 @@ async def under_load(w: World, client: Client, victim: Program, backup: Path) ->
     assert len(client.acknowledged) > before
 
 
+async def healed(w: World, client: Client) -> Verdict:
+    """Both sides, equal after a pull and a push, with all that was acknowledged."""
+    await w.until_live("n1", "up")
+    pulled, pushed = await w.pull("n1"), await w.push("n1")
+
+    assert (pulled.state, pushed.state) == ("succeeded", "succeeded")
+    verdict = w.verdict("n1", frozenset(client.acknowledged))
+    assert verdict.equal, verdict.line()
+    return verdict
+
+
 @pytest.mark.fault(16, 81)
 @pytest.mark.parametrize("victim", ["node", "central"])
 @pytest.mark.timeout(90)
@@ -59,12 +71,7 @@ async def test_a_disk_that_died_is_brought_back_from_a_backup(tmp_path: Path, vi
         program.wipe()
         await program.restore_backup(tmp_path / "backup.db")
         await program.start()
-        await w.until_live("n1", "up")
-        pulled, pushed = await w.pull("n1"), await w.push("n1")
-
-        assert (pulled.state, pushed.state) == ("succeeded", "succeeded")
-        verdict = w.verdict("n1", frozenset(client.acknowledged))
-        assert verdict.equal, verdict.line()
+        verdict = await healed(w, client)
         assert len(verdict.node.rows) >= len(client.acknowledged)
 
 
@@ -90,10 +97,5 @@ async def test_a_disk_that_wrote_noise_is_repaired_and_refilled(
         assert program.process.returncode == UNUSABLE
         await program.repair()
         await program.start()
-        await w.until_live("n1", "up")
-        pulled, pushed = await w.pull("n1"), await w.push("n1")
-
-        assert (pulled.state, pushed.state) == ("succeeded", "succeeded")
-        verdict = w.verdict("n1", frozenset(client.acknowledged))
-        assert verdict.equal, verdict.line()
+        verdict = await healed(w, client)
         assert len(verdict.node.rows) == len(client.acknowledged)

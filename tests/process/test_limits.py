@@ -3,13 +3,12 @@
 import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.process.test_exit_codes import ROOT, environment
-from tests.process.test_streams import answers
+from tests.process.test_streams import until_answers
 from tests.program import free_port
 
 pytestmark = pytest.mark.e2e
@@ -24,11 +23,7 @@ def test_more_descriptors_are_asked_for(tmp_path: Path) -> None:
     command = ["sh", "-c", limits, "sh", sys.executable, "-m", "node", *flags]
     with subprocess.Popen(command, cwd=ROOT, env=environment(), stderr=subprocess.PIPE) as process:
         try:
-            deadline = time.monotonic() + 30
-            while not answers(port):
-                assert process.poll() is None, process.returncode
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+            until_answers(process, port)
 
             assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (4096, 4096)
         finally:

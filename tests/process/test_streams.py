@@ -25,6 +25,15 @@ def answers(port: int) -> bool:
         return False
 
 
+def until_answers(process: "subprocess.Popen[bytes]", port: int) -> None:
+    """Wait for the first answer of a program that was started."""
+    deadline = time.monotonic() + 30
+    while not answers(port):
+        assert process.poll() is None, process.returncode
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize("streams", ["broken", "closed"])
 def test_a_service_needs_nobody_to_hear_it(tmp_path: Path, streams: str) -> None:
     """It answers, its log is in the file, and SIGTERM ends it with 0.
@@ -43,11 +52,7 @@ def test_a_service_needs_nobody_to_hear_it(tmp_path: Path, streams: str) -> None
     os.close(writer)
     os.close(reader)  # whoever writes gets EPIPE
     try:
-        deadline = time.monotonic() + 30
-        while not answers(port):
-            assert process.poll() is None, process.returncode
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until_answers(process, port)
         standard = {str(Path(f"/proc/{process.pid}/fd/{number}").readlink()) for number in range(3)}
         process.send_signal(signal.SIGTERM)
 

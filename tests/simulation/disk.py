@@ -116,7 +116,6 @@ class MemoryDatabase(Database):
         self.killed = asyncio.Event()
         self.failing = False  # as a disk that is full, or worse
         self.closed = False
-        self.commits = 0
         self._fuse: int | None = None  # commits until it is killed
         self._before = False
 
@@ -169,7 +168,6 @@ class MemoryDatabase(Database):
             results = self._writer._group([job.work for job in jobs], self._writing)
         except _Broken as broken:
             raise broken.error from None  # nothing is wrong with this disk
-        self.commits += 1
         for job in jobs:
             self.kept.forget(job.about)
         if self.failing:
